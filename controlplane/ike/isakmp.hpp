@@ -1,0 +1,84 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "controlplane/ike/message.hpp"
+#include "controlplane/ike/options.hpp"
+#include "controlplane/ike/secure_exchange.hpp"
+#include "controlplane/world/world.hpp"
+
+namespace cohort::ike {
+
+/// Names one phase 1 SA for its whole life; never reused.
+struct Phase1Id {
+  std::uint64_t value = 0;
+  auto operator<=>(const Phase1Id&) const = default;
+};
+
+/// What upper exchanges may know of an established phase 1.
+struct Phase1Info {
+  Phase1Id id;
+  Endpoint local;
+  Endpoint remote;
+  bool initiator = false;
+  PeerIdentity peer;
+  Phase1Policy transform;
+  TimePoint established;
+  TimePoint expires;
+};
+
+/// An exchange above phase 1 (GROUPKEY-PULL, COOP) or beside it (GROUPKEY-PUSH and its ACK).
+class ExchangeHandler {
+ public:
+  virtual ~ExchangeHandler() = default;
+  /// Phase 1 life, for every SA of the Isakmp it is attached to. `closed` also follows a failure
+  /// before it was established, with its reason.
+  virtual void on_phase1_established(TimePoint, const Phase1Info&) {}
+  virtual void on_phase1_closed(TimePoint, Phase1Id, const Error&) {}
+  /// A datagram of the attached exchange type whose cookies name an established phase 1. Still
+  /// encrypted: open it with the exchange's SecureExchange.
+  virtual void on_protected(TimePoint, const Phase1Info&, const Header&, const Datagram&) {}
+  /// A datagram of the attached exchange type whose cookies name no phase 1.
+  virtual void on_unprotected(TimePoint, const Header&, const Datagram&) {}
+};
+
+/// IKEv1 phase 1 in both roles, its Informational exchange, DPD and fragmentation, over any number
+/// of peers (RFC 2408, 2409, 3706); dispatches everything else to the attached handlers. One
+/// control-plane thread.
+class Isakmp final : public Node {
+ public:
+  Isakmp(World& world, IsakmpOptions options);
+  ~Isakmp() override;
+
+  /// Handlers outlive this object. Type 0 receives only the phase 1 events.
+  void attach(ExchangeType type, ExchangeHandler& handler);
+
+  /// Starts main mode towards `remote`, or finds the one that is established or under way. The
+  /// outcome comes as an event to the handlers.
+  Phase1Id initiate(TimePoint now, const Endpoint& remote);
+  [[nodiscard]] const Phase1Info* find(Phase1Id id) const;  ///< established ones only
+  [[nodiscard]] std::vector<Phase1Info> established() const;
+
+  /// The cryptographic state for one exchange with its own message id under a phase 1.
+  [[nodiscard]] Result<SecureExchange> begin_exchange(Phase1Id id, std::uint32_t message_id) const;
+  /// Sends a whole ISAKMP message to the phase 1's peer, in fragments if needed and agreed.
+  void send(Phase1Id id, ByteView message);
+  /// Sends an Informational with a Notify or Delete under the phase 1.
+  void notify(TimePoint now, Phase1Id id, NotifyType type, ByteView data = {});
+  /// Tells the peer (Delete) and forgets the SA; handlers get on_phase1_closed.
+  void close(TimePoint now, Phase1Id id, const Reason& why);
+  /// An answer is awaited from the peer: with on-demand DPD, ask whether it lives.
+  void expect_answer(TimePoint now, Phase1Id id);
+
+  void on_datagram(TimePoint now, const Datagram& datagram) override;
+  void on_timer(TimePoint now) override;
+  [[nodiscard]] TimePoint next_deadline() const override;
+  void on_job_done(TimePoint now, JobId id, JobResult result) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cohort::ike
