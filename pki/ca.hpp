@@ -1,0 +1,174 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/base/result.hpp"
+#include "controlplane/base/secret.hpp"
+#include "controlplane/base/time.hpp"
+#include "controlplane/world/world.hpp"
+#include "pki/certificate.hpp"
+#include "pki/options.hpp"
+#include "pki/request.hpp"
+
+namespace cohort::pki {
+
+class CaDatabase;
+
+enum class RequestState : std::uint8_t { pending, granted, rejected };
+[[nodiscard]] std::string_view name_of(RequestState state);
+
+/// Why a certificate is revoked (RFC 5280 section 5.3.1).
+enum class RevocationReason : std::uint8_t {
+  unspecified = 0,
+  key_compromise = 1,
+  affiliation_changed = 3,
+  superseded = 4,
+  cessation_of_operation = 5
+};
+
+/// A row of the request list.
+struct RequestRecord {
+  std::int64_t id = 0;
+  std::string transaction_id;
+  RequestState state = RequestState::pending;
+  std::string subject;      ///< RFC 4514 text
+  std::string spki_sha256;  ///< lower-case hex
+  WallTime received{};
+  bool renewal = false;
+  std::string note;    ///< why it waits, or why it was rejected
+  std::string serial;  ///< when granted
+};
+
+/// A row of the certificate list.
+struct IssuedRecord {
+  std::string serial;  ///< upper-case hex
+  std::string subject;
+  WallTime not_before{};
+  WallTime not_after{};
+  std::optional<WallTime> revoked_at;
+  RevocationReason revocation_reason = RevocationReason::unspecified;
+};
+
+/// What `show crypto pki server` shows.
+struct CaStatus {
+  std::string name;
+  std::string issuer;  ///< RFC 4514 text
+  Grant grant = Grant::manual;
+  std::string fingerprint_md5;  ///< lower-case hex, as the two below
+  std::string fingerprint_sha1;
+  std::string fingerprint_sha256;
+  WallTime ca_not_before{};
+  WallTime ca_not_after{};
+  std::string last_serial;  ///< issued last, may be empty
+  WallTime crl_next_update{};
+  std::string database;
+  std::size_t certificates = 0;  ///< issued and not expired
+  std::size_t revoked = 0;
+  std::size_t pending = 0;
+  std::size_t rejected = 0;
+};
+
+/// A request as it came, with what the transport has proven about its sender.
+struct Submission {
+  CertificateRequest request;
+  std::string transaction_id;
+  /// The certificate that signed the message when that is one which this CA issued and which is
+  /// valid: a renewal. Empty: the message was signed with the request's own key.
+  std::optional<Certificate> renewed;
+};
+
+/// What became of it.
+struct Decision {
+  RequestState state = RequestState::pending;
+  std::int64_t request_id = 0;
+  std::optional<Certificate> certificate;  ///< when granted
+  std::string note;                        ///< when pending or rejected
+};
+
+/// The key and certificate that SCEP messages are signed with and encrypted to.
+struct CaMessageKey {
+  Certificate certificate;
+  crypto::PrivateKey key;
+};
+
+/// A certificate authority on a durable SQLite database. Every change is one transaction, durable
+/// when the call returns; after a crash a retransmitted request gets the same certificate.
+/// Control-plane thread only; a signature per call, so milliseconds.
+class CertificateAuthority {
+ public:
+  /// Opens the CA in options.database, or makes one (key, certificate, archive) when the database
+  /// is new. `world` is kept by reference (clock, random, outbox, store).
+  static Result<std::unique_ptr<CertificateAuthority>> open(CaOptions options, World& world);
+  /// Makes the database of a CA from a PKCS #12 archive: same key, certificate and so the same
+  /// fingerprint; certificates issued before are known by signature only. ca_exists if the
+  /// database holds a CA already.
+  static Result<std::unique_ptr<CertificateAuthority>> restore(CaOptions options, World& world,
+                                                               ByteView pkcs12,
+                                                               const Secret& password);
+  ~CertificateAuthority();
+  CertificateAuthority(const CertificateAuthority&) = delete;
+  CertificateAuthority& operator=(const CertificateAuthority&) = delete;
+
+  [[nodiscard]] const CaOptions& options() const { return options_; }
+  [[nodiscard]] const Certificate& certificate() const { return *certificate_; }
+  [[nodiscard]] const CaMessageKey& message_key() const { return *message_key_; }
+  [[nodiscard]] Result<CaStatus> status() const;
+
+  /// Decides on a request, idempotent by transaction id: the same request again gets the same
+  /// answer. Refusals are errors named in reasons.hpp (challenge_wrong, transaction_key_mismatch,
+  /// key_subject_mismatch, subject_in_use, …) and change nothing.
+  [[nodiscard]] Result<Decision> submit(const Submission& submission);
+  /// The state of a transaction: request_unknown, or what submit would answer. `spki_sha256` is of
+  /// the key that signed the poll and must be the request's.
+  [[nodiscard]] Result<Decision> poll(std::string_view transaction_id, ByteView spki_sha256);
+  [[nodiscard]] Result<Certificate> find(std::string_view serial) const;
+  /// True if the certificate is one of ours, in its time and not revoked.
+  [[nodiscard]] Status check_issued(const Certificate& certificate) const;
+  /// The present CRL; made anew when it changed or half of its lifetime is over.
+  [[nodiscard]] Result<Crl> crl();
+
+  // The operator's side.
+  /// Newest first; `state` narrows.
+  [[nodiscard]] Result<std::vector<RequestRecord>> requests(
+      std::optional<RequestState> state = std::nullopt, std::size_t limit = 1000) const;
+  [[nodiscard]] Result<std::vector<IssuedRecord>> issued(std::size_t limit = 1000) const;
+  [[nodiscard]] Result<Certificate> grant(std::int64_t request_id);
+  [[nodiscard]] Status reject(std::int64_t request_id, std::string_view why);
+  /// `serial` as upper- or lower-case hex.
+  [[nodiscard]] Status revoke(std::string_view serial, RevocationReason reason);
+  /// Encrypted PKCS #12 (AES-256, PBKDF2) of the CA's key and certificates.
+  [[nodiscard]] Result<Bytes> backup(const Secret& password) const;
+
+ private:
+  CertificateAuthority(CaOptions options, World& world, std::unique_ptr<CaDatabase> database);
+  struct Authority;
+  [[nodiscard]] static Result<std::unique_ptr<CertificateAuthority>> open_database(
+      CaOptions options, World& world);
+  [[nodiscard]] Status load();
+  [[nodiscard]] Status create();
+  [[nodiscard]] Status adopt(Authority authority);
+  [[nodiscard]] Status write_archive() const;
+  [[nodiscard]] Status check_request(const Submission& submission) const;
+  /// Empty: grant. Otherwise why the operator must decide.
+  [[nodiscard]] Result<std::string> reason_to_wait(const Submission& submission) const;
+  [[nodiscard]] Result<std::string> duplicate_subject_note(const Submission& submission) const;
+  [[nodiscard]] Result<std::optional<Decision>> known_transaction(const Submission& submission);
+  [[nodiscard]] Result<Certificate> issue(const CertificateRequest& request);
+  void report(const EventKind& kind, std::string_view subject, std::string_view serial,
+              std::string_view note) const;
+
+  CaOptions options_;
+  World& world_;
+  std::unique_ptr<CaDatabase> database_;
+  std::optional<Certificate> certificate_;
+  std::optional<crypto::PrivateKey> key_;
+  std::optional<CaMessageKey> message_key_;
+};
+
+}  // namespace cohort::pki
