@@ -26,6 +26,10 @@ struct Phase1Info {
   Phase1Policy transform;
   TimePoint established;
   TimePoint expires;
+  /// The older SA with the same peer that this one re-keys; the old one lives on until it expires
+  /// or is closed, so that exchanges under it can end.
+  std::optional<Phase1Id> replaces;
+  bool peer_is_cohort = false;  ///< sent our vendor id: understands our private attributes
 };
 
 /// An exchange above phase 1 (GROUPKEY-PULL, COOP) or beside it (GROUPKEY-PUSH and its ACK).
@@ -36,6 +40,10 @@ class ExchangeHandler {
   /// before it was established, with its reason.
   virtual void on_phase1_established(TimePoint, const Phase1Info&) {}
   virtual void on_phase1_closed(TimePoint, Phase1Id, const Error&) {}
+  /// An authenticated Notify from the peer of an established phase 1, other than DPD and
+  /// INITIAL-CONTACT. `spi` and `data` are the payload's; views live for the call only.
+  virtual void on_notify(TimePoint, const Phase1Info&, NotifyType, ByteView /*spi*/,
+                         ByteView /*data*/) {}
   /// A datagram of the attached exchange type whose cookies name an established phase 1. Still
   /// encrypted: open it with the exchange's SecureExchange.
   virtual void on_protected(TimePoint, const Phase1Info&, const Header&, const Datagram&) {}
@@ -55,7 +63,8 @@ class Isakmp final : public Node {
   void attach(ExchangeType type, ExchangeHandler& handler);
 
   /// Starts main mode towards `remote`, or finds the one that is established or under way. The
-  /// outcome comes as an event to the handlers.
+  /// outcome comes as an event to the handlers, never from within this call; for an SA that is
+  /// established already (find() knows it) there is no further event.
   Phase1Id initiate(TimePoint now, const Endpoint& remote);
   [[nodiscard]] const Phase1Info* find(Phase1Id id) const;  ///< established ones only
   [[nodiscard]] std::vector<Phase1Info> established() const;
@@ -70,6 +79,8 @@ class Isakmp final : public Node {
   void close(TimePoint now, Phase1Id id, const Reason& why);
   /// An answer is awaited from the peer: with on-demand DPD, ask whether it lives.
   void expect_answer(TimePoint now, Phase1Id id);
+  /// An upper exchange has authenticated a message of the peer, which therefore lives (DPD).
+  void heard(TimePoint now, Phase1Id id);
 
   void on_datagram(TimePoint now, const Datagram& datagram) override;
   void on_timer(TimePoint now) override;
