@@ -13,11 +13,17 @@ namespace cohort::gdoi {
 /// A key server's part of one group.
 struct KeyServerOptions {
   GroupPolicy policy;
+  /// Signs GROUPKEY-PUSH: RSA or ECDSA. Not the key of phase 1 (RFC 6407 section 4.1).
   crypto::PrivateKey rekey_signing_key;
-  Endpoint local;                    ///< source of GROUPKEY-PUSH
-  std::size_t push_size_max = 1400;  ///< octets; larger updates are split
-  /// How long before a TEK's end its successor is distributed; at least this share of its life.
+  /// Source of GROUPKEY-PUSH; an unspecified address means the one that the member registered at.
+  Endpoint local;
+  std::size_t push_size_max = 1400;  ///< octets of UDP payload; larger updates are split
+  /// How long before a TEK's end its successor is distributed; at least this share of its life, and
+  /// never less than the activation delay.
   unsigned rekey_lead_permille = 100;
+  std::size_t pulls_max = 4096;            ///< GROUPKEY-PULLs under way in all groups
+  std::size_t pulls_max_per_phase1 = 8;    ///< and under one phase 1
+  std::chrono::seconds pull_lifetime{60};  ///< from message 1, also for cached answers
 };
 
 /// A group member's part of one group, bound to one port pair of the dataplane.
@@ -29,11 +35,23 @@ struct GroupMemberOptions {
   bool fail_close = true;                  ///< drop everything before the first registration
   std::vector<AclEntry> local_exclusions;  ///< our own deny entries, before the group's policy
   std::vector<dataplane::Suite> accepted_suites;  ///< empty: every suite
-  unsigned sender_ids = 1;                        ///< how many to ask for: one a worker
-  /// Register again this long before the last TEK ends if no rekey came, minus a random jitter.
+  bool allow_weak = false;  ///< accept a Rekey SA with 3DES, or signed with SHA-1 or MD5
+  unsigned sender_ids = 1;  ///< how many to ask for: one a worker
+  /// Register again this long before the last TEK ends if no rekey came, minus a random jitter of
+  /// up to half of it; never more than a tenth of the key's life.
   std::chrono::seconds reregister_lead{60};
-  std::chrono::milliseconds registration_retry_initial{2000};
-  std::chrono::milliseconds registration_retry_max{60'000};
+  std::chrono::milliseconds registration_retry_initial{2000};  ///< after every server has failed
+  std::chrono::milliseconds registration_retry_max{60'000};    ///< it doubles up to this
+  std::chrono::milliseconds pull_retransmit_initial{1000};     ///< doubles each time
+  unsigned pull_retransmit_tries = 4;
+  std::chrono::milliseconds phase1_timeout{60'000};  ///< then the next server is tried
+  /// Members that were told to register again wait a random time up to this, so that they don't
+  /// come all at once.
+  std::chrono::milliseconds reregister_jitter{2000};
+  /// Random delay of an acknowledgement: multicast rekeys only; RFC 8263 section 6 allows 5 s.
+  std::chrono::milliseconds acknowledge_jitter{2000};
+  std::chrono::seconds usage_poll{5};  ///< how often the dataplane's counters are looked at
+  unsigned exhausted_permille = 900;   ///< register again when a key is used up this far
 };
 
 }  // namespace cohort::gdoi

@@ -38,7 +38,12 @@ struct RekeyPolicy {
   std::chrono::milliseconds retransmit_interval{40'000};
   bool acknowledge = true;              ///< RFC 8263; unicast only by default
   unsigned evict_after_unanswered = 3;  ///< whole rekeys; 0 = never
-  std::string signing_key;              ///< label of the key pair
+  /// Evict members that never acknowledged anything, too. RFC 8263 section 6 advises against it,
+  /// since a member may not know acknowledgements: then set this to false.
+  bool evict_before_first_ack = true;
+  /// After the last transmission, before a member counts as silent (RFC 8263: 10 s at least).
+  std::chrono::milliseconds acknowledge_wait{10'000};
+  std::string signing_key;  ///< label of the key pair
   /// Sign the bare digest as old implementations do, instead of with a DigestInfo.
   bool bare_digest_signature = false;
 };
@@ -48,6 +53,8 @@ struct AclEntry {
   bool permit = true;
   dataplane::Selector selector;
   auto operator<=>(const AclEntry&) const = default;
+  /// "permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255", as access lists are shown.
+  [[nodiscard]] std::string text() const;
 };
 
 /// `sa ipsec N`: selectors and the protection they share.
@@ -78,10 +85,16 @@ struct GroupPolicy {
   RekeyPolicy rekey;
   std::vector<SaPolicy> sas;
   std::vector<AuthorizationRule> authorization;  ///< any one admits; empty admits nobody
-  std::chrono::seconds activation_delay{0};      ///< GAP ATD, RFC 6407 section 5.4
-  std::chrono::seconds deactivation_delay{0};    ///< GAP DTD
-  std::uint8_t sender_id_bits = 16;              ///< 8, 12 or 16 for AES-GCM
+  /// GAP ATD, RFC 6407 section 5.4: members receive with a new TEK at once and send with it after
+  /// this long. A rekey loses nothing if it covers the retransmissions.
+  std::chrono::seconds activation_delay{30};
+  /// GAP DTD: SAs that a change of policy makes obsolete are deleted this long after it.
+  std::chrono::seconds deactivation_delay{60};
+  std::uint8_t sender_id_bits = 16;  ///< 8, 12 or 16 for AES-GCM
   std::size_t members_max = 4000;
+  /// Send deny entries to members in SATs of a private-use protocol (README.md). RFC 6407 wants a
+  /// member that does not know it to refuse the policy, so only where every member is ours.
+  bool send_exclusions = false;
 };
 
 /// A traffic key as handed out: an SA for the entries that name its SPI.

@@ -1,0 +1,101 @@
+#pragma once
+
+#include "controlplane/base/event.hpp"
+
+/// What GDOI tells the operator, in the field's own names: "%GDOI-5-GM_REGS_COMPL: …". Each has one
+/// line of what happened, and where one can act, what to do.
+namespace cohort::gdoi::events {
+
+// ---- key server ---------------------------------------------------------------------------------
+inline constexpr EventKind ks_regs_compl{"GDOI", Severity::notice, "KS_REGS_COMPL",
+                                         "a member has registered and holds the group's keys"};
+inline constexpr EventKind ks_send_unicast_rekey{"GDOI", Severity::notice, "KS_SEND_UNICAST_REKEY",
+                                                 "sending a rekey to each member"};
+inline constexpr EventKind ks_send_mcast_rekey{"GDOI", Severity::notice, "KS_SEND_MCAST_REKEY",
+                                               "sending a rekey to the multicast address"};
+inline constexpr EventKind ks_rekey_retransmit{"GDOI", Severity::informational,
+                                               "KS_REKEY_RETRANSMIT", "sending a rekey again"};
+inline constexpr EventKind ks_rekey_done{"GDOI", Severity::informational, "KS_REKEY_DONE",
+                                         "a rekey has ended"};
+inline constexpr EventKind ks_ack_missing{
+    "GDOI", Severity::warning, "KS_ACK_MISSING",
+    "a member has not acknowledged a rekey; check that it runs and that UDP 848 reaches it"};
+inline constexpr EventKind ks_nack_gm_eject{
+    "GDOI", Severity::notice, "KS_NACK_GM_EJECT",
+    "a member was taken off the list since it acknowledged none of the last rekeys; it can register"
+    " again"};
+inline constexpr EventKind ks_unsol_ack{"GDOI", Severity::warning, "KS_UNSOL_ACK",
+                                        "an acknowledgement that we did not wait for"};
+inline constexpr EventKind unauthorized_identity{
+    "GDOI", Severity::alert, "UNAUTHORIZED_IDENTITY",
+    "registration refused: the identity is not authorized for the group; correct its certificate "
+    "or "
+    "the group's authorization rules"};
+inline constexpr EventKind unauthorized_ipaddr{
+    "GDOI", Severity::alert, "UNAUTHORIZED_IPADDR",
+    "registration refused: the address is not authorized for the group"};
+inline constexpr EventKind ks_bad_id{
+    "GDOI", Severity::error, "KS_BAD_ID",
+    "a member asked for a group that is not configured here; compare the group identities"};
+inline constexpr EventKind ks_group_add{"GDOI", Severity::notice, "KS_GROUP_ADD",
+                                        "a group was added to the key server"};
+inline constexpr EventKind ks_group_delete{"GDOI", Severity::notice, "KS_GROUP_DELETE",
+                                           "a group was removed from the key server"};
+inline constexpr EventKind ks_state_restored{"GDOI", Severity::notice, "KS_STATE_RESTORED",
+                                             "keys and members were restored from the store"};
+inline constexpr EventKind ks_keys_made{"GDOI", Severity::notice, "KS_KEYS_MADE",
+                                        "the key server has made new keys"};
+inline constexpr EventKind ks_clear_register{
+    "GDOI", Severity::notice, "KS_CLEAR_REGISTER",
+    "all keys of the group are being deleted; every member has to register again"};
+inline constexpr EventKind ks_gm_revoked{"GDOI", Severity::warning, "KS_GM_REVOKED",
+                                         "an operator removed a member from the group"};
+inline constexpr EventKind ks_last_gm{"GDOI", Severity::warning, "KS_LAST_GM",
+                                      "the last member has left the group"};
+inline constexpr EventKind ks_exclusions_not_sent{
+    "GDOI", Severity::warning, "KS_EXCLUSIONS_NOT_SENT",
+    "the policy's deny entries are not sent to members, as RFC 6407 cannot carry them; set "
+    "send_exclusions if every member understands them, or configure them at the members"};
+inline constexpr EventKind ks_store_failed{
+    "GDOI", Severity::critical, "KS_STORE_FAILED",
+    "the group's state could not be stored, so nothing was sent; check the disk"};
+inline constexpr EventKind policy_change{"GDOI", Severity::notice, "POLICY_CHANGE",
+                                         "the group's policy was changed"};
+
+// ---- group member -------------------------------------------------------------------------------
+inline constexpr EventKind gm_regster{"CRYPTO", Severity::notice, "GM_REGSTER",
+                                      "start registration to a key server"};
+inline constexpr EventKind gm_regs_compl{"GDOI", Severity::notice, "GM_REGS_COMPL",
+                                         "registration complete"};
+inline constexpr EventKind gm_regs_failed{
+    "GDOI", Severity::warning, "GM_REGS_FAILED",
+    "registration with a key server failed; the next one is tried"};
+inline constexpr EventKind gm_re_register{
+    "GDOI", Severity::warning, "GM_RE_REGISTER",
+    "keys are about to expire, were deleted, or ran out of numbers; registering again"};
+inline constexpr EventKind gm_recv_rekey{"GDOI", Severity::notice, "GM_RECV_REKEY",
+                                         "received a rekey"};
+inline constexpr EventKind gm_rekey_form{
+    "GDOI", Severity::informational, "GM_REKEY_FORM",
+    "the form of the key server's rekey signatures is now known"};
+inline constexpr EventKind sa_kek_updated{"GDOI", Severity::notice, "SA_KEK_UPDATED",
+                                          "the Rekey SA was replaced"};
+inline constexpr EventKind sa_tek_updated{"GDOI", Severity::notice, "SA_TEK_UPDATED",
+                                          "traffic keys were installed"};
+inline constexpr EventKind gm_sa_activated{"GDOI", Severity::informational, "GM_SA_ACTIVATED",
+                                           "sending with another traffic key"};
+inline constexpr EventKind gm_sa_expired{"GDOI", Severity::informational, "GM_SA_EXPIRED",
+                                         "a traffic key has reached its end"};
+inline constexpr EventKind gm_delete{"GDOI", Severity::warning, "GM_DELETE",
+                                     "the key server deleted keys of the group"};
+inline constexpr EventKind gm_rejecting_sa_payload{
+    "GDOI", Severity::warning, "GM_REJECTING_SA_PAYLOAD", "the key server's policy was refused"};
+inline constexpr EventKind gm_no_keys{
+    "GDOI", Severity::critical, "GM_NO_IPSEC_FLOWS",
+    "the last traffic key has ended and no key server has answered; traffic is dropped"};
+inline constexpr EventKind gm_dataplane_failed{"GDOI", Severity::critical, "GM_DATAPLANE_FAILED",
+                                               "the dataplane refused a policy"};
+inline constexpr EventKind gm_unregister{"GDOI", Severity::notice, "GM_UNREGISTER",
+                                         "the member left the group"};
+
+}  // namespace cohort::gdoi::events
