@@ -1,0 +1,1 @@
+"""The seed lab: network namespaces, a WAN router, hosts, and our programs on real packets."""
