@@ -92,7 +92,7 @@ _BANNED = [
      "take the time from World's Clock"),
     ("the monotonic clock", r"\bsteady_clock::now\b|\bhigh_resolution_clock::now\b",
      ("controlplane/daemon", "perf"), "take the time from World's Clock"),
-    ("a private source of randomness", r"\b(?:rand|srand|random|drand48|lrand48|RAND_bytes"
+    ("a private source of randomness", r"\b(?:rand|srand|drand48|lrand48|RAND_bytes"
      r"|RAND_priv_bytes)\s*\(|\brandom_device\b", ("controlplane/daemon",), "use World's Random"),
     ("a statistical generator", r"\b(?:mt19937(?:_64)?|minstd_rand0?|default_random_engine)\b",
      ("tests", "perf"), "keys and nonces come from World's Random"),

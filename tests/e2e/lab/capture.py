@@ -99,7 +99,8 @@ def decrypt(path, esp_sa_lines, display_filter):
         argv += ["-o", f"uat:esp_sa:{line}"]
     argv += ["-Y", display_filter, "-T", "fields", "-e", "ip.src", "-e", "ip.dst",
              "-e", "_ws.col.Protocol", "-e", "esp.icv_good"]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60)
     if done.returncode:
         raise LabError(f"tshark: {done.stderr.strip()}")
     return done.stdout.splitlines()

@@ -134,7 +134,8 @@ class Node:
 
 
 class Lab:
-    """Use as a context manager: whatever happened inside, nothing of it stays (unless keep)."""
+    """Use as a context manager: whatever happened inside, nothing of it stays. With `keep` it stays
+    if all went well, its processes included."""
 
     def __init__(self, name=None, keep=False):
         self.name = name or f"cohort-{os.getpid()}"
@@ -153,12 +154,13 @@ class Lab:
             signal.signal(number, lambda *_: sys.exit(130))
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, error, *_):
+        if self.keep and error is None:
+            atexit.unregister(self.close)
+        else:
+            self.close()
 
     def close(self):
-        if self.keep:
-            return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # one interruption is enough
             signal.signal(number, signal.SIG_IGN)
         for process in reversed(self.processes):
