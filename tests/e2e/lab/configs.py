@@ -1,4 +1,4 @@
-"""The daemons' configuration files for the seed lab, as Python values that a scenario may change."""
+"""The daemons' configuration files for the seed lab, as values that a scenario may change."""
 
 from lab.topology import CA_NODE, address_of
 

@@ -34,8 +34,8 @@ class Daemon:
 
     def _answers(self):
         if not self.process.running():
-            raise LabError(f"cohortd on {self.node.name} ended with {self.process.popen.returncode}: "
-                           + self.process.output()[-2000:])
+            raise LabError(f"cohortd on {self.node.name} ended with status "
+                           f"{self.process.popen.returncode}: {self.process.output()[-2000:]}")
         return self.attempt("show", "version").returncode == 0
 
     def stop(self):
