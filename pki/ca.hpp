@@ -19,6 +19,8 @@
 namespace cohort::pki {
 
 class CaDatabase;
+struct StoredAuthority;
+struct StoredRequest;
 
 enum class RequestState : std::uint8_t { pending, granted, rejected };
 [[nodiscard]] std::string_view name_of(RequestState state);
@@ -77,7 +79,7 @@ struct CaStatus {
 /// A request as it came, with what the transport has proven about its sender.
 struct Submission {
   CertificateRequest request;
-  std::string transaction_id;
+  std::string transaction_id;  ///< 1..transaction_id_max characters
   /// The certificate that signed the message when that is one which this CA issued and which is
   /// valid: a renewal. Empty: the message was signed with the request's own key.
   std::optional<Certificate> renewed;
@@ -124,11 +126,13 @@ class CertificateAuthority {
   /// answer. Refusals are errors named in reasons.hpp (challenge_wrong, transaction_key_mismatch,
   /// key_subject_mismatch, subject_in_use, …) and change nothing.
   [[nodiscard]] Result<Decision> submit(const Submission& submission);
-  /// The state of a transaction: request_unknown, or what submit would answer. `spki_sha256` is of
-  /// the key that signed the poll and must be the request's.
-  [[nodiscard]] Result<Decision> poll(std::string_view transaction_id, ByteView spki_sha256);
+  /// The state of a transaction: request_unknown, or what submit would answer. `signer` has signed
+  /// the poll: the request's key must be its own, or it is the certificate that is being renewed.
+  [[nodiscard]] Result<Decision> poll(std::string_view transaction_id, const Certificate& signer);
   [[nodiscard]] Result<Certificate> find(std::string_view serial) const;
-  /// True if the certificate is one of ours, in its time and not revoked.
+  /// True if this CA has signed the certificate, whatever its time and state.
+  [[nodiscard]] bool has_signed(const Certificate& certificate) const;
+  /// Success if this CA has signed the certificate, it is in its time and not revoked.
   [[nodiscard]] Status check_issued(const Certificate& certificate) const;
   /// The present CRL; made anew when it changed or half of its lifetime is over.
   [[nodiscard]] Result<Crl> crl();
@@ -147,18 +151,25 @@ class CertificateAuthority {
 
  private:
   CertificateAuthority(CaOptions options, World& world, std::unique_ptr<CaDatabase> database);
-  struct Authority;
-  [[nodiscard]] static Result<std::unique_ptr<CertificateAuthority>> open_database(
-      CaOptions options, World& world);
-  [[nodiscard]] Status load();
+  static Result<std::unique_ptr<CertificateAuthority>> open_database(CaOptions options,
+                                                                     World& world);
+  [[nodiscard]] std::int64_t now_s() const;
+  [[nodiscard]] std::string new_serial() const;
+  [[nodiscard]] Status load(const StoredAuthority& stored);
   [[nodiscard]] Status create();
-  [[nodiscard]] Status adopt(Authority authority);
+  [[nodiscard]] Status adopt(crypto::PrivateKey key, Certificate certificate);
   [[nodiscard]] Status write_archive() const;
-  [[nodiscard]] Status check_request(const Submission& submission) const;
+  [[nodiscard]] Status check_request(const CertificateRequest& request) const;
+  [[nodiscard]] Status check_challenge(const CertificateRequest& request) const;
+  [[nodiscard]] Status check_renewal(const Submission& submission) const;
+  [[nodiscard]] Status check_key_reuse(const CertificateRequest& request) const;
   /// Empty: grant. Otherwise why the operator must decide.
   [[nodiscard]] Result<std::string> reason_to_wait(const Submission& submission) const;
-  [[nodiscard]] Result<std::string> duplicate_subject_note(const Submission& submission) const;
+  [[nodiscard]] Result<std::string> duplicate_subject(const CertificateRequest& request) const;
+  /// What was decided on this transaction before; empty when nothing was.
   [[nodiscard]] Result<std::optional<Decision>> known_transaction(const Submission& submission);
+  [[nodiscard]] Result<Decision> decision_of(const StoredRequest& stored) const;
+  [[nodiscard]] Result<Decision> decide_new(const Submission& submission, const std::string& wait);
   [[nodiscard]] Result<Certificate> issue(const CertificateRequest& request);
   void report(const EventKind& kind, std::string_view subject, std::string_view serial,
               std::string_view note) const;

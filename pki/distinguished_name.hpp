@@ -34,6 +34,9 @@ inline constexpr std::size_t name_attributes_max = 32;
 /// Attributes in the order of the certificate.
 [[nodiscard]] std::vector<NameAttribute> name_attributes(const X509_NAME* name);
 [[nodiscard]] Bytes name_der(const X509_NAME* name);
+/// The same text for names that certificates hold to be the same (RFC 5280 section 7.1): types as
+/// numbers, values in lower case without repeated spaces. For look-ups, not for people.
+[[nodiscard]] std::string name_key(ByteView der);
 /// Equality as certificates compare names: case and repeated spaces do not count (RFC 5280 7.1).
 [[nodiscard]] bool same_name(ByteView a_der, ByteView b_der);
 

@@ -70,6 +70,9 @@ class KeyPairs {
 /// thread may.
 [[nodiscard]] Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits);
 [[nodiscard]] bool is_good_label(std::string_view label);
+/// A label as a part of a name in the Store, which has no capitals: what is not a-z, 0-9 or '-' is
+/// written as '_' and two hex digits, so two labels never share a blob.
+[[nodiscard]] std::string store_name(std::string_view label);
 /// Encrypted PEM of a private key.
 [[nodiscard]] Result<Secret> encrypted_pem(const crypto::PrivateKey& key, const Secret& passphrase,
                                            KeyPemForm form);

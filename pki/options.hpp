@@ -55,6 +55,8 @@ struct CaOptions {
   std::string issuer_name;  ///< DN text; empty: "CN=" + name
   std::string database;     ///< path of the SQLite file; its folder must exist; ":memory:" in tests
   Grant grant = Grant::manual;
+  /// For requests that a valid certificate of this CA signs and that keep its names.
+  Grant renewal_grant = Grant::automatic;
   /// Any one of these lets a request through; empty: requests need none.
   std::vector<Secret> challenge_passwords;
   DuplicateSubject duplicate_subject = DuplicateSubject::pend;

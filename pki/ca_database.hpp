@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/base/bytes.hpp"
+#include "controlplane/base/result.hpp"
+#include "controlplane/base/secret.hpp"
+#include "pki/ca.hpp"
+
+typedef struct sqlite3 sqlite3;
+typedef struct sqlite3_stmt sqlite3_stmt;
+
+namespace cohort::pki {
+
+/// One prepared statement of a CaDatabase. Parameters are bound in order, then step() per row;
+/// the first failure sticks and step() tells it.
+class SqlStatement {
+ public:
+  SqlStatement(sqlite3* database, std::string_view sql);
+  ~SqlStatement();
+  SqlStatement(const SqlStatement&) = delete;
+  SqlStatement& operator=(const SqlStatement&) = delete;
+
+  SqlStatement& bind(std::int64_t value);
+  SqlStatement& bind(std::string_view text);
+  SqlStatement& bind(ByteView blob);
+  SqlStatement& bind_null();
+  /// True while there is a row.
+  [[nodiscard]] Result<bool> step();
+  /// For statements without rows.
+  [[nodiscard]] Status run();
+
+  [[nodiscard]] std::int64_t integer(int column) const;
+  [[nodiscard]] bool is_null(int column) const;
+  [[nodiscard]] std::string text(int column) const;
+  [[nodiscard]] Bytes blob(int column) const;
+
+ private:
+  sqlite3* database_;
+  sqlite3_stmt* statement_ = nullptr;
+  int code_ = 0;
+  int next_ = 1;
+};
+
+/// What the database knows of the CA itself. Keys are PKCS#8 PEM.
+struct StoredAuthority {
+  std::string name;
+  Bytes certificate;
+  Secret key;
+  Bytes message_certificate;  ///< empty when the CA's key reads SCEP messages itself
+  Secret message_key;
+};
+
+/// A request as stored; `csr` is gone once it is decided.
+struct StoredRequest {
+  RequestRecord record;
+  Bytes spki_sha256;
+  Bytes subject_der;
+  Bytes csr;
+};
+
+struct StoredCertificate {
+  std::string serial;
+  Bytes der;
+  std::optional<std::int64_t> revoked_at;
+};
+
+/// The SQLite file of a CA: mode 0600, write-ahead log, synchronous=FULL, so that what a call has
+/// committed survives a crash. All times in seconds since 1970.
+class CaDatabase {
+ public:
+  /// Opens or makes the file and brings the schema up; ca_database_damaged when SQLite finds it
+  /// damaged, ca_database_failed for other trouble.
+  static Result<std::unique_ptr<CaDatabase>> open(const std::string& path);
+  ~CaDatabase();
+  CaDatabase(const CaDatabase&) = delete;
+  CaDatabase& operator=(const CaDatabase&) = delete;
+
+  /// Runs `work` in one transaction: committed if it returns a value, rolled back if an error.
+  [[nodiscard]] Status transaction(const std::function<Status()>& work);
+
+  [[nodiscard]] Result<std::optional<StoredAuthority>> authority() const;
+  [[nodiscard]] Status put_authority(const StoredAuthority& authority);
+  /// The next CRL number: higher than any before, also after a restore (it follows the clock).
+  [[nodiscard]] Result<std::int64_t> next_crl_number(std::int64_t now_s);
+  [[nodiscard]] Result<std::optional<Bytes>> crl() const;
+  [[nodiscard]] Status put_crl(ByteView der);
+  /// Forgets the CRL, so that the next caller makes a new one.
+  [[nodiscard]] Status drop_crl();
+
+  [[nodiscard]] Status add_certificate(const Certificate& certificate);
+  [[nodiscard]] Result<std::optional<StoredCertificate>> certificate(std::string_view serial) const;
+  /// Valid, unrevoked certificates of a key, or of a subject.
+  [[nodiscard]] Result<std::vector<StoredCertificate>> valid_by_key(ByteView spki_sha256,
+                                                                    std::int64_t now_s) const;
+  [[nodiscard]] Result<std::vector<StoredCertificate>> valid_by_subject(ByteView subject_der,
+                                                                        std::int64_t now_s) const;
+  [[nodiscard]] Status revoke(std::string_view serial, RevocationReason reason, std::int64_t now_s);
+  /// Revoked and not expired.
+  [[nodiscard]] Result<std::vector<IssuedRecord>> revoked(std::int64_t now_s) const;
+  [[nodiscard]] Result<std::vector<IssuedRecord>> issued(std::size_t limit) const;
+
+  /// `renewal_of` is the serial of the certificate that signed the request, or empty.
+  [[nodiscard]] Result<std::optional<StoredRequest>> request(std::string_view transaction_id,
+                                                             std::string_view renewal_of) const;
+  [[nodiscard]] Result<std::optional<StoredRequest>> request(std::int64_t id) const;
+  [[nodiscard]] Result<std::int64_t> add_request(const StoredRequest& request,
+                                                 std::string_view renewal_of, std::int64_t now_s);
+  [[nodiscard]] Status decide(std::int64_t id, RequestState state, std::string_view serial,
+                              std::string_view note);
+  [[nodiscard]] Status remove_request(std::int64_t id);
+  [[nodiscard]] Result<std::vector<RequestRecord>> requests(std::optional<RequestState> state,
+                                                            std::size_t limit) const;
+  [[nodiscard]] Result<std::size_t> count_requests(RequestState state) const;
+  [[nodiscard]] Result<std::size_t> count_certificates(std::int64_t now_s) const;
+  [[nodiscard]] Result<std::size_t> count_revoked(std::int64_t now_s) const;
+
+ private:
+  explicit CaDatabase(sqlite3* handle) : handle_(handle) {}
+  [[nodiscard]] Status execute(const char* sql) const;
+  [[nodiscard]] Status prepare_schema() const;
+  [[nodiscard]] Result<std::int64_t> single(SqlStatement& statement) const;
+  sqlite3* handle_;
+};
+
+}  // namespace cohort::pki
