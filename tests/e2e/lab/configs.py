@@ -17,7 +17,6 @@ def _common(node, hostname):
         "state_directory": str(node.folder / "state"),
         "logging": {"level": "informational", "event_log": str(node.folder / "events.json")},
         "admin": {"socket": str(node.folder / "admin.sock")},
-        "lab": {"export_keys": True},
     }
 
 
@@ -89,6 +88,7 @@ def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST
 def group_member(node, fingerprint, servers=("ks1",)):
     return {
         **_enrolled(node, f"get-{node.name.upper()}", "GETVPN_GM", fingerprint),
+        "lab": {"export_keys": True},
         "group_member": {
             "address": address_of(node.name),
             "trustpoint": TRUSTPOINT,
