@@ -50,8 +50,12 @@ struct IsakmpOptions {
   unsigned retransmit_tries = 5;
   /// ISAKMP messages longer than this are sent as fragments when the peer can; 0 = never.
   std::size_t fragment_size = 1280;
-  bool nat_traversal = false;        ///< send the RFC 3947 vendor id and NAT-D, detect a NAT
-  std::size_t half_open_max = 1000;  ///< responder SAs not yet authenticated, in all
+  bool nat_traversal = false;     ///< send the RFC 3947 vendor id and NAT-D, detect a NAT
+  std::uint16_t nat_port = 4500;  ///< where an SA moves when there is one, at both ends
+  /// A responder forgets an exchange that is not finished after this.
+  std::chrono::seconds half_open_timeout{30};
+  bool rekey = true;  ///< as initiator, make a new phase 1 before the old one expires
+  std::size_t half_open_max = 1000;           ///< responder SAs not yet authenticated, in all
   std::size_t half_open_max_per_address = 8;  ///< and from one address
   std::size_t established_max = 20000;
 };

@@ -1,0 +1,90 @@
+#include <fmt/format.h>
+
+#include "controlplane/crypto/reasons.hpp"
+#include "controlplane/ike/identification.hpp"
+#include "controlplane/ike/main_mode_handlers.hpp"
+#include "controlplane/ike/proposal.hpp"
+#include "controlplane/ike/reasons.hpp"
+
+namespace cohort::ike {
+
+namespace {
+
+constexpr std::size_t rsa_bits_min = 2048;
+
+/// Puts what the message claims into the handshake; it counts once it is proven.
+void remember_candidate(Step& step, PeerIdentity identity, const Identification& id) {
+  Handshake& handshake = *step.sa.handshake;
+  identity.address = step.remote.address;
+  identity.id_text =
+      static_cast<IdType>(id.type) == IdType::der_asn1_dn ? identity.subject : id.text();
+  handshake.candidate = std::move(identity);
+  handshake.candidate_last_block = step.last_block;
+  handshake.candidate_local = step.local;
+  handshake.candidate_remote = step.remote;
+  handshake.candidate_initial_contact = false;
+  for (const RawPayload& payload : step.payloads) {
+    if (payload.type != PayloadType::notify) continue;
+    const auto notify = Notify::parse(payload.body);
+    if (notify && notify->type == NotifyType::initial_contact)
+      handshake.candidate_initial_contact = true;
+  }
+  step.sa.peer_id = to_bytes(find_payload(step.payloads, PayloadType::id)->body);
+}
+
+Status check_key(const Step& step, const PeerIdentity& identity) {
+  if (!identity.key) return fail(wrong_key_type, "the certificate's key is of no known type");
+  const AuthMethod agreed = step.sa.info.transform.auth;
+  if (method_of(identity.key->type()) != agreed) return fail(wrong_key_type, identity.subject);
+  if (agreed == AuthMethod::rsa_signature && identity.key->bits() < rsa_bits_min &&
+      !step.options.allow_weak)
+    return fail(crypto::weak_key,
+                fmt::format("{} has RSA of {} bits", identity.subject, identity.key->bits()));
+  return {};
+}
+
+}  // namespace
+
+Status begin_signing(Step& step) {
+  if (step.sa.role == Role::initiator) derive(step, std::get<Secret>(step.value));
+  const Phase1Policy& policy = step.sa.info.transform;
+  step.job = SignJob{step.sa.handshake->identity->key, signature_form(policy.auth),
+                     authentication_hash(policy), own_hash(step)};
+  return {};
+}
+
+Status check_peer_hash(Step& step) {
+  const ByteView id_octets = find_payload(step.payloads, PayloadType::id)->body;
+  const ByteView hash = find_payload(step.payloads, PayloadType::hash)->body;
+  if (!equal_constant_time(hash, peer_hash(step, id_octets)))
+    return fail(authentication_failed, "HASH");
+  COHORT_TRY(const Identification id, Identification::parse(id_octets));
+  // Behind a NAT the peer names the address that it has, not the one that we see.
+  if (!step.sa.handshake->nat) COHORT_CHECK(check_proven_by_address(id, step.remote.address));
+  remember_candidate(step, PeerIdentity{}, id);
+  adopt_candidate(step);
+  return {};
+}
+
+Status check_peer_certificate(Step& step) {
+  const ByteView id_octets = find_payload(step.payloads, PayloadType::id)->body;
+  const ByteView signature = find_payload(step.payloads, PayloadType::sig)->body;
+  COHORT_TRY(const Identification id, Identification::parse(id_octets));
+  COHORT_TRY(const auto chain, certificates_of(step.payloads));
+  if (chain.empty()) return fail(certificate_missing, id.text());
+  COHORT_TRY(PeerIdentity identity, step.world.credentials.verify(step.options.trustpoint, chain));
+  COHORT_CHECK(check_key(step, identity));
+  COHORT_CHECK(check_proven_by_certificate(id, identity));
+  const Phase1Policy& policy = step.sa.info.transform;
+  step.job = VerifyJob{*identity.key, signature_form(policy.auth), authentication_hash(policy),
+                       peer_hash(step, id_octets), to_bytes(signature)};
+  remember_candidate(step, std::move(identity), id);
+  return {};
+}
+
+Status take_verdict(Step& step) {
+  adopt_candidate(step);
+  return {};
+}
+
+}  // namespace cohort::ike
