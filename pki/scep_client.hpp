@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@
 
 namespace cohort::pki {
 
-/// Where an enrolment stands. The table of transitions is in scep_client_table.hpp.
+/// Where an enrolment stands. enrol_transitions() is the table.
 enum class EnrolState : std::uint8_t {
   idle,          ///< not started
   capabilities,  ///< GetCACaps is out
@@ -30,6 +31,60 @@ enum class EnrolState : std::uint8_t {
   retry          ///< waits after a failure
 };
 [[nodiscard]] std::string_view name_of(EnrolState state);
+
+/// What makes it change.
+enum class EnrolEvent : std::uint8_t {
+  ask_capabilities,  ///< started, or retry, renewal or CRL are due and nothing is known
+  ca_wanted,         ///< capabilities known, CA not
+  request_wanted,    ///< CA known, certificate wanted
+  poll_wanted,       ///< a request is pending there
+  crl_wanted,
+  nothing_wanted,
+  decision_wanted,  ///< CA offered and not pinned
+  ca_is_another,    ///< CA offered and another one pinned
+  declined,
+  told_to_wait,
+  failed
+};
+
+/// One row of the table of transitions.
+struct EnrolTransition {
+  EnrolState from;
+  EnrolEvent on;
+  EnrolState to;
+};
+/// All of them; there is at most one for a state and an event.
+[[nodiscard]] std::span<const EnrolTransition> enrol_transitions();
+[[nodiscard]] std::string_view name_of(EnrolEvent event);
+
+/// What a server can do (RFC 8894 section 3.5.2), as far as we use it.
+struct ScepCapabilities {
+  bool aes = false;
+  bool triple_des = false;
+  bool sha_256 = false;
+  bool sha_512 = false;
+  bool post = false;
+  bool renewal = false;
+  /// The text of GetCACaps; unknown lines are skipped.
+  static ScepCapabilities parse(ByteView text);
+};
+
+/// An enrolment in flight, as it is stored.
+struct ScepTransaction {
+  std::string id;
+  std::string key_label;  ///< of the key that the certificate is for
+  Bytes csr;              ///< DER
+  bool renewal = false;   ///< signed with the certificate that we have
+  Bytes signer;           ///< DER of the certificate that signs its messages
+  std::string signer_key_label;
+  bool pending = false;  ///< the CA has said so; polls follow
+  [[nodiscard]] Bytes encode() const;
+  static Result<ScepTransaction> parse(ByteView octets);
+};
+
+/// The subject and alternative names that a trustpoint asks for: hostname (unstructuredName),
+/// serial number and address before the configured name, as routers do.
+[[nodiscard]] Result<RequestContents> request_contents(const TrustpointOptions& options);
 
 /// What an operator is shown before he accepts a CA (SCEP's GetCACert is not authenticated).
 struct CaOffer {
@@ -88,18 +143,67 @@ class ScepClient {
   [[nodiscard]] const Trustpoint& trustpoint() const { return trustpoint_; }
 
  private:
-  struct Transaction;
-  enum class Step : std::uint8_t;
-  friend struct EnrolTransition;
+  [[nodiscard]] TimePoint wall_deadline(TimePoint now, WallTime when) const;
+  [[nodiscard]] bool wants_certificate() const;
+  [[nodiscard]] bool wants_crl() const;
+  [[nodiscard]] std::vector<Certificate> signers() const;
+  [[nodiscard]] std::string blob() const;
+
+  /// Changes the state by the table; an event without a row is a fault of ours and is reported.
+  void advance(EnrolEvent event);
+  void send(TimePoint now, HttpRequest request);
+  void send_operation(TimePoint now, std::string_view operation);
+  void send_message(TimePoint now, Bytes message);
+  void fail_with(TimePoint now, Error error);
+  void crl_failed_with(TimePoint now, Error error);
+  void choose_next(TimePoint now);
+  void rest(TimePoint now);
+
+  [[nodiscard]] Status on_capabilities(TimePoint now, const HttpResponse& response);
+  [[nodiscard]] Status on_ca_certificates(TimePoint now, const HttpResponse& response);
+  [[nodiscard]] Status on_reply(TimePoint now, const HttpResponse& response);
+  [[nodiscard]] Status on_crl(TimePoint now, const HttpResponse& response);
+  [[nodiscard]] Status accept_offer(TimePoint now);
+
+  [[nodiscard]] Result<ScepTransaction> new_transaction();
+  [[nodiscard]] Result<KeyPair> key_for_request();
+  [[nodiscard]] Status send_request(TimePoint now);
+  [[nodiscard]] Status send_poll(TimePoint now);
+  [[nodiscard]] Status send_crl_request(TimePoint now);
+  [[nodiscard]] Result<Bytes> build(ScepType type, ByteView data, std::string_view transaction_id,
+                                    const Certificate& signer, const crypto::PrivateKey& key);
+  [[nodiscard]] Result<ScepMessage> read_reply(ByteView body, const Certificate& recipient,
+                                               const crypto::PrivateKey& key);
+  [[nodiscard]] Status take_granted(TimePoint now, const ScepMessage& message);
+  void wait_for_operator(TimePoint now);
+  [[nodiscard]] Status load_transaction();
+  [[nodiscard]] Status save_transaction();
+  void drop_transaction();
+
   World& world_;
   Trustpoint& trustpoint_;
   KeyPairs& keys_;
   ScepCodec codec_;
   EnrolState state_ = EnrolState::idle;
   TimePoint deadline_ = never;
+
+  std::optional<OutgoingHttp> outgoing_;
+  std::uint64_t request_id_ = 0;  ///< of the request that is out
+  std::optional<ScepCapabilities> capabilities_;
+  std::vector<Certificate> offered_anchors_;
+  std::vector<Certificate> offered_others_;
   std::optional<CaOffer> offer_;
-  std::optional<Error> last_error_;
+
+  std::optional<ScepTransaction> transaction_;
+  ScepNonce nonce_{};                 ///< of the message that is out
+  std::string reply_transaction_id_;  ///< and its transaction
+  bool renew_now_ = false;
+  bool crl_now_ = false;
+  TimePoint next_crl_{};  ///< no CRL is fetched before
   unsigned polls_ = 0;
+  unsigned failures_ = 0;
+  unsigned crl_failures_ = 0;
+  std::optional<Error> last_error_;
 };
 
 }  // namespace cohort::pki
