@@ -79,8 +79,10 @@ template <typename T, typename Encode>
   return {data, data + length};
 }
 
+/// Reads `data`, which must outlive it. OpenSSL takes no null pointer, not even for no octets.
 [[nodiscard]] inline Bio memory(ByteView data) {
-  return Bio(BIO_new_mem_buf(data.data(), static_cast<int>(data.size())));
+  return Bio(BIO_new_mem_buf(data.empty() ? static_cast<const void*>("") : data.data(),
+                             static_cast<int>(data.size())));
 }
 [[nodiscard]] inline Bio memory() {
   return Bio(BIO_new(BIO_s_mem()));
