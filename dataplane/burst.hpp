@@ -1,0 +1,88 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/api/drop_reason.hpp"
+
+struct rte_mbuf;
+
+namespace cohort::dataplane {
+
+class SaState;
+
+/// Packets handled together. Two receive bursts of 64, which fills IPsec-MB's lanes for CBC.
+inline constexpr unsigned burst_max = 128;
+inline constexpr unsigned receive_burst = 64;
+
+/// What is to happen to a packet; each stage takes those that are its own and moves them on.
+enum class Verdict : std::uint8_t {
+  undecided,  ///< IP, to be looked up
+  forward,    ///< leaves by the other port as it is
+  protect,    ///< to be encrypted with note.sa
+  decrypt,    ///< ESP of note.sa
+  punt,       ///< to the member's kernel
+  drop,       ///< note.reason says why
+  gone        ///< another owner has the buffer (reassembly)
+};
+
+/// What an IP packet is, beside its 5-tuple.
+enum NoteFlag : std::uint8_t {
+  note_v6 = 1,
+  note_first_fragment = 2,  ///< a fragment that holds the transport header
+  note_later_fragment = 4,  ///< one that does not: no ports
+  note_syn = 8,             ///< TCP with SYN
+  note_ip = 16,
+  note_punt_copy = 32,  ///< the kernel gets a copy
+  note_ports = 64,      ///< ports are known
+  note_reassembled = 128
+};
+
+/// What is known of a packet of a burst.
+struct Note {
+  std::uint16_t l2_length = 0;         ///< Ethernet header and tags
+  std::uint16_t ip_length = 0;         ///< the IP packet, without Ethernet's padding
+  std::uint16_t transport_offset = 0;  ///< from the IP header
+  std::uint8_t protocol = 0;           ///< of the transport, after any extension headers
+  std::uint8_t flags = 0;
+  /// Source and destination port as in the packet, the source first in memory. ICMPv6: see
+  /// classify.hpp. Zero otherwise.
+  std::uint32_t ports = 0;
+  std::uint16_t decision = 0;  ///< a policy entry, or one of decision_*
+  Verdict verdict = Verdict::undecided;
+  DropReason reason{};
+  SaState* sa = nullptr;
+
+  void drop(DropReason why) {
+    verdict = Verdict::drop;
+    reason = why;
+  }
+  [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+};
+static_assert(sizeof(Note) == 24 || sizeof(Note) == 32);
+
+struct Burst {
+  unsigned size = 0;
+  std::array<rte_mbuf*, burst_max> mbuf;
+  std::array<Note, burst_max> note;
+};
+
+/// Decisions that are not a policy entry.
+inline constexpr std::uint16_t decision_none = 0xffff;     ///< no entry matches
+inline constexpr std::uint16_t decision_control = 0xfffe;  ///< key server traffic: passes in clear
+inline constexpr std::uint16_t decision_own = 0xfffd;      ///< for the member itself
+inline constexpr std::uint16_t decision_link = 0xfffc;     ///< neighbour discovery
+inline constexpr std::uint16_t decision_own_control = 0xfffb;   ///< control traffic to the member
+inline constexpr std::uint16_t decision_control_copy = 0xfffa;  ///< the same to a multicast group
+/// A later fragment whose first possible entry looks at ports: the low bits are the entry's.
+inline constexpr std::uint16_t decision_maybe = 0x8000;
+inline constexpr std::uint16_t entries_max = 0x4000;
+
+[[nodiscard]] constexpr bool is_entry(std::uint16_t decision) {
+  return decision < entries_max;
+}
+[[nodiscard]] constexpr bool is_maybe(std::uint16_t decision) {
+  return decision >= decision_maybe && decision < decision_maybe + entries_max;
+}
+
+}  // namespace cohort::dataplane

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <intel-ipsec-mb.h>
+#include <memory>
+
+#include "controlplane/base/result.hpp"
+#include "dataplane/api/snapshot.hpp"
+#include "dataplane/burst.hpp"
+
+namespace cohort::dataplane {
+
+/// An SA's keys as IPsec-MB wants them, made once when the SA is installed. Zeroized when it goes.
+/// The GCM tables belong to the manager's CPU architecture: the same in one process.
+class SaKeys {
+ public:
+  SaKeys(IMB_MGR& manager, const Sa& sa);
+  ~SaKeys();
+  SaKeys(const SaKeys&) = delete;
+  SaKeys& operator=(const SaKeys&) = delete;
+
+  struct Cbc {
+    alignas(64) std::array<std::uint32_t, 60> encrypt;
+    alignas(64) std::array<std::uint32_t, 60> decrypt;
+    alignas(64) std::array<std::uint8_t, 64> inner;  ///< HMAC state after the ipad block
+    alignas(64) std::array<std::uint8_t, 64> outer;
+  };
+  union {
+    gcm_key_data gcm;
+    Cbc cbc;
+  };
+};
+
+/// What IPsec-MB is told of a suite.
+struct SuiteCode {
+  bool aead = false;
+  std::uint8_t key_size = 0;
+  std::uint8_t iv = 0;
+  std::uint8_t icv = 0;
+  std::uint8_t block = 0;
+  IMB_HASH_ALG hash = IMB_AUTH_NULL;
+  aes_gcm_enc_dec_t gcm_encrypt = nullptr;
+  aes_gcm_enc_dec_t gcm_decrypt = nullptr;
+};
+[[nodiscard]] SuiteCode code_of(const IMB_MGR& manager, Suite suite);
+
+/// One packet's part in a crypto burst: the ESP header, IV behind it, then `text` octets of
+/// plaintext or ciphertext, then the ICV.
+struct CryptoItem {
+  std::uint8_t* esp = nullptr;
+  std::uint32_t text = 0;  ///< octets between IV and ICV
+};
+
+/// A worker's crypto engine: one IPsec-MB manager, called directly. Not shared between threads.
+class Cipher {
+ public:
+  static Result<std::unique_ptr<Cipher>> create();
+  ~Cipher();
+  Cipher(const Cipher&) = delete;
+  Cipher& operator=(const Cipher&) = delete;
+
+  [[nodiscard]] IMB_MGR& manager() { return *manager_; }
+
+  /// Encrypts in place and writes the ICVs. ESP header, IV and trailer are there. n <= burst_max.
+  void seal(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt, const CryptoItem* items,
+            unsigned n);
+  /// Checks the ICVs and decrypts in place those that are right: ok[i] says which. The text of the
+  /// others is void.
+  void open(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt, const CryptoItem* items,
+            unsigned n, bool* ok);
+  /// An unpredictable, never repeating IV for CBC (NIST SP 800-38A appendix C): a counter
+  /// enciphered with a key that only this worker knows.
+  void make_cbc_iv(std::uint8_t* iv);
+
+ private:
+  Cipher() = default;
+  struct FreeManager {
+    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
+  };
+  using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
+
+  void fill_jobs(const SuiteCode& code, const SaKeys& keys, const CryptoItem* items, unsigned n);
+  void run_hash(IMB_MGR& manager, const SuiteCode& code, unsigned n);
+  IMB_MGR& manager_for(const SuiteCode& code, const CryptoItem* items, unsigned n);
+
+  Manager manager_;
+  /// For SHA-256 over short packets: an AVX2 manager has SHA-NI, which beats AVX512 lanes there.
+  Manager short_sha256_;
+  alignas(64) std::array<IMB_JOB, burst_max> jobs_{};
+  alignas(64) std::array<std::array<std::uint8_t, 32>, burst_max> tags_{};
+  alignas(64) std::array<std::uint32_t, 60> iv_key_{};
+  alignas(16) std::array<std::uint64_t, 2> iv_counter_{};
+};
+
+}  // namespace cohort::dataplane

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "dataplane/burst.hpp"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+namespace cohort::dataplane {
+
+/// Finds the headers of each frame of the burst and fills its note. Afterwards a packet's verdict
+/// is undecided (IP), forward (ARP, with note_punt_copy if it is a broadcast) or drop. Chains of
+/// buffers are joined into one (from `pool`, if their first has no room), tags that the device took
+/// off are put back.
+void classify(Burst& burst, rte_mempool& pool, std::uint16_t mtu);
+
+/// The same for one frame.
+void classify_frame(rte_mbuf*& mbuf, rte_mempool& pool, std::uint16_t mtu, Note& note);
+
+/// Reads the IP packet at `ip`, of which `room` octets are there, into the note: version, length,
+/// transport, ports. The rules are those of RFC 791 and RFC 8200; at most eight extension headers.
+/// False if the packet is malformed; note.reason says how. Trailing octets are allowed.
+///
+/// note.ports for ICMPv6 holds the type in the low octet, and 1 in the next if the hop limit is
+/// 255, so that neighbour discovery can be told from everything else.
+bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note);
+
+/// Whether note.ports (of ICMPv6) says genuine neighbour discovery (RFC 4861: types 133 to 137, hop
+/// limit 255).
+[[nodiscard]] constexpr bool is_neighbour_discovery(std::uint32_t ports) {
+  return (ports >> 8) == 1 && (ports & 0xff) >= 133 && (ports & 0xff) <= 137;
+}
+
+}  // namespace cohort::dataplane

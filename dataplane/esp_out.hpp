@@ -1,0 +1,23 @@
+#pragma once
+
+#include "dataplane/burst.hpp"
+#include "dataplane/cipher.hpp"
+#include "dataplane/options.hpp"
+#include "dataplane/sa_state.hpp"
+
+namespace cohort::dataplane {
+
+/// What a worker brings to encryption and decryption.
+struct EspContext {
+  Cipher* cipher = nullptr;
+  unsigned worker = 0;  ///< index among the pair's workers
+  DfBit df_bit = DfBit::copy;
+};
+
+/// Encrypts every packet of the burst whose verdict is protect, in tunnel mode with both addresses
+/// preserved (RFC 4303, RFC 5374 section 3.1). They fit: see SaState::inner_mtu. Afterwards their
+/// verdict is forward, or drop. Packets of one SA keep their order and go through the cipher
+/// together. Returns how many were encrypted.
+unsigned esp_out(EspContext& context, Burst& burst);
+
+}  // namespace cohort::dataplane

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <nmmintrin.h>
+#include <optional>
+#include <vector>
+
+#include "dataplane/headers.hpp"
+
+namespace cohort::dataplane {
+
+/// Remembers the policy's decision for 5-tuples lately seen, so that most packets need no rte_acl
+/// walk. Bounded; a flow that is pushed out only costs the walk again. A worker's own. A change of
+/// policy forgets everything by a generation number, which is part of each entry.
+class FlowCache {
+ public:
+  FlowCache() : v4_(sets_v4), v6_(slots_v6) {}
+
+  /// Starts over: what was put before is not found any more.
+  void forget() {
+    if (++generation_ != 0) return;
+    generation_ = 1;
+    v4_.assign(sets_v4, {});
+    v6_.assign(slots_v6, {});
+  }
+
+  /// The two words that identify an IPv4 flow; the low 16 bits of `rest` are free.
+  struct Key4 {
+    std::uint64_t addresses;
+    std::uint64_t rest;
+  };
+  [[nodiscard]] Key4 key4(const std::uint8_t* ip, std::uint32_t ports,
+                          std::uint8_t protocol) const {
+    return {load<std::uint64_t>(ip + 12), std::uint64_t{ports} << 32 |
+                                              std::uint64_t{protocol} << 24 |
+                                              std::uint64_t{generation_} << 16};
+  }
+  [[nodiscard]] static std::uint32_t hash(const Key4& key) {
+    return static_cast<std::uint32_t>(_mm_crc32_u64(_mm_crc32_u64(0, key.addresses), key.rest));
+  }
+  void prefetch(std::uint32_t hash) const { rte_prefetch0(&v4_[hash & (sets_v4 - 1)]); }
+  [[nodiscard]] bool find(const Key4& key, std::uint32_t hash, std::uint16_t& decision) const {
+    const Set4& set = v4_[hash & (sets_v4 - 1)];
+    for (const Key4& way : set.ways)
+      if (way.addresses == key.addresses && ((way.rest ^ key.rest) >> 16) == 0) {
+        decision = static_cast<std::uint16_t>(way.rest);
+        return true;
+      }
+    return false;
+  }
+  void put(const Key4& key, std::uint32_t hash, std::uint16_t decision) {
+    Set4& set = v4_[hash & (sets_v4 - 1)];
+    // A way of another generation is free; otherwise the hash's upper bits choose the victim.
+    Key4* victim = &set.ways[(hash >> 28) & 3];
+    for (Key4& way : set.ways)
+      if (static_cast<std::uint8_t>(way.rest >> 16) != generation_) {
+        victim = &way;
+        break;
+      }
+    *victim = {key.addresses, key.rest | decision};
+  }
+
+  struct Key6 {
+    std::array<std::uint64_t, 4> addresses;
+    std::uint64_t rest;
+  };
+  [[nodiscard]] Key6 key6(const std::uint8_t* ip, std::uint32_t ports,
+                          std::uint8_t protocol) const {
+    Key6 key;
+    std::memcpy(key.addresses.data(), ip + 8, 32);
+    key.rest = std::uint64_t{ports} << 32 | std::uint64_t{protocol} << 24 |
+               std::uint64_t{generation_} << 16;
+    return key;
+  }
+  [[nodiscard]] static std::uint32_t hash(const Key6& key) {
+    std::uint64_t value = 0;
+    for (const std::uint64_t word : key.addresses) value = _mm_crc32_u64(value, word);
+    return static_cast<std::uint32_t>(_mm_crc32_u64(value, key.rest));
+  }
+  [[nodiscard]] bool find(const Key6& key, std::uint32_t hash, std::uint16_t& decision) const {
+    const Slot6& slot = v6_[hash & (slots_v6 - 1)];
+    if (((slot.key.rest ^ key.rest) >> 16) != 0 || slot.key.addresses != key.addresses)
+      return false;
+    decision = static_cast<std::uint16_t>(slot.key.rest);
+    return true;
+  }
+  void put(const Key6& key, std::uint32_t hash, std::uint16_t decision) {
+    Slot6& slot = v6_[hash & (slots_v6 - 1)];
+    slot.key = key;
+    slot.key.rest |= decision;
+  }
+
+ private:
+  static constexpr std::size_t sets_v4 = 4096;  ///< of four flows: a cache line, 256 KiB in all
+  static constexpr std::size_t slots_v6 = 2048;
+  struct alignas(64) Set4 {
+    std::array<Key4, 4> ways{};
+  };
+  struct alignas(64) Slot6 {
+    Key6 key{};
+  };
+
+  std::uint8_t generation_ = 1;  ///< never 0, which is what empty entries have
+  std::vector<Set4> v4_;
+  std::vector<Slot6> v6_;
+};
+
+}  // namespace cohort::dataplane

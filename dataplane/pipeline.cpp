@@ -1,0 +1,377 @@
+#include "dataplane/pipeline.hpp"
+
+#include "dataplane/classify.hpp"
+#include "dataplane/fragment.hpp"
+#include "dataplane/headers.hpp"
+#include "dataplane/transport.hpp"
+
+namespace cohort::dataplane {
+
+Pipeline::Pipeline(const PipelineOptions& options, unsigned worker, rte_mempool& pool,
+                   WorkerCounters& counters)
+    : options_(options),
+      pool_(pool),
+      counters_(counters),
+      report_limit_(options.icmp_errors_per_second, rte_get_tsc_hz()),
+      punt_limit_(options.punts_per_second, rte_get_tsc_hz()) {
+  lookup_.locality = &options_.locality;
+  esp_.worker = worker;
+  esp_.df_bit = options.df_bit;
+}
+
+Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& options, unsigned worker,
+                                                   rte_mempool& pool, WorkerCounters& counters) {
+  std::unique_ptr<Pipeline> pipeline(new Pipeline(options, worker, pool, counters));
+  COHORT_TRY(pipeline->cipher_, Cipher::create());
+  COHORT_TRY(pipeline->reassembly_,
+             Reassembly::create(options.reassembly_flows, options.reassembly_timeout));
+  pipeline->esp_.cipher = pipeline->cipher_.get();
+  return pipeline;
+}
+
+void Pipeline::use(const CompiledPolicy* policy) {
+  lookup_.policy = policy;
+  lookup_.forget();
+}
+
+void Pipeline::tidy() {
+  reassembly_->expire(rte_rdtsc(), counters_);
+}
+
+// ---- from the clear side ----
+
+void Pipeline::from_inside(Burst& burst) {
+  outbound(burst, From::inside);
+}
+void Pipeline::from_punt(Burst& burst) {
+  counters_.count(Forward::from_punt, burst.size);
+  outbound(burst, From::punt);
+}
+
+void Pipeline::outbound(Burst& burst, From from) {
+  std::uint64_t since = clock != nullptr ? rte_rdtsc() : 0;
+  classify(burst, pool_, options_.mtu);
+  if (options_.check_checksums) check_burst(burst);
+  lap(StageClock::classify, since);
+  look_up(lookup_, burst);
+  lap(StageClock::lookup, since);
+  judge_outbound(burst, from);
+  const bool all_fit = prepare_protected(burst);
+  lap(StageClock::judge, since);
+  if (all_fit) [[likely]] {
+    const unsigned encrypted = esp_out(esp_, burst);
+    if (encrypted > 0) counters_.count(Forward::encrypted, encrypted);
+  } else {
+    encrypt_oversized(burst, from == From::inside ? to_inside : to_punt);
+  }
+  lap(StageClock::esp, since);
+  settle(burst, to_outside);
+  lap(StageClock::settle, since);
+}
+
+/// Every packet's checksums, where the port can't be trusted to have finished them.
+void Pipeline::check_burst(Burst& burst) {
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict != Verdict::undecided) continue;
+    switch (verify_checksums(octets(burst.mbuf[i]) + note.l2_length, note)) {
+      case ChecksumState::right:
+        break;
+      case ChecksumState::completed:
+        counters_.count(Forward::checksum_completed);
+        break;
+      case ChecksumState::bad_ip:
+        note.drop(DropReason::bad_ip_checksum);
+        break;
+      case ChecksumState::bad_transport:
+        note.drop(DropReason::bad_transport_checksum);
+        break;
+    }
+  }
+}
+
+void Pipeline::judge_entry_outbound(Note& note) const {
+  const CompiledEntry& entry = lookup_.policy->entries[note.decision];
+  switch (entry.action) {
+    case Action::protect:
+      if (entry.send == nullptr) return note.drop(DropReason::no_outbound_sa);
+      note.sa = entry.send;
+      note.verdict = Verdict::protect;
+      note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
+      return;
+    case Action::bypass:
+      note.verdict = Verdict::forward;
+      return;
+    case Action::drop:
+      note.drop(DropReason::policy_drop);
+      return;
+  }
+}
+
+/// What the decision means for packets that want out. The member's own traffic needs no permission
+/// where the policy is silent: before registration it is what gets us registered.
+void Pipeline::judge_outbound(Burst& burst, From from) {
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (from == From::punt) note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
+    if (note.verdict != Verdict::undecided) continue;
+    if (is_entry(note.decision)) [[likely]] {
+      judge_entry_outbound(note);
+      continue;
+    }
+    switch (note.decision) {
+      case decision_none:
+        if (from == From::punt || lookup_.policy->otherwise == Action::bypass)
+          note.verdict = Verdict::forward;
+        else
+          note.drop(DropReason::no_policy_match);
+        break;
+      case decision_link:
+      case decision_control_copy:
+        if (from == From::inside) note.flags |= note_punt_copy;
+        note.verdict = Verdict::forward;
+        break;
+      case decision_control:
+        note.verdict = Verdict::forward;
+        break;
+      case decision_own:
+      case decision_own_control:
+        note.verdict = from == From::inside ? Verdict::punt : Verdict::forward;
+        break;
+      default:
+        note.drop(DropReason::fragment_undecided);
+    }
+  }
+}
+
+/// Lowers the MSS of SYNs; says whether all packets to be encrypted fit when they are.
+bool Pipeline::prepare_protected(Burst& burst) {
+  bool all_fit = true;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict != Verdict::protect) continue;
+    if (note.has(note_syn) && options_.clamp_mss) [[unlikely]] {
+      std::uint8_t* ip = octets(burst.mbuf[i]) + note.l2_length;
+      if (clamp_mss(ip, note, note.sa->inner_mtu(note.has(note_v6))))
+        counters_.count(Forward::mss_clamped);
+    }
+    all_fit &= note.ip_length <= note.sa->inner_mtu(note.has(note_v6));
+  }
+  return all_fit;
+}
+
+void Pipeline::flush_expanded() {
+  const unsigned encrypted = esp_out(esp_, expanded_);
+  counters_.count(Forward::encrypted, encrypted);
+  settle(expanded_, to_outside);
+  expanded_.size = 0;
+}
+
+/// The packets of a burst of which some do not fit, in their order: whole, in fragments, or not at
+/// all and their sender told (RFC 4301 section 8).
+void Pipeline::encrypt_oversized(Burst& burst, Outgoing& back) {
+  expanded_.size = 0;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict == Verdict::protect &&
+        note.ip_length > note.sa->inner_mtu(note.has(note_v6))) {
+      append_oversized(*burst.mbuf[i], note, back);
+      continue;
+    }
+    if (expanded_.size == burst_max) flush_expanded();
+    expanded_.mbuf[expanded_.size] = burst.mbuf[i];
+    expanded_.note[expanded_.size++] = note;
+    note.verdict = Verdict::gone;
+  }
+  flush_expanded();
+}
+
+void Pipeline::append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back) {
+  const bool v6 = note.has(note_v6);
+  const std::uint32_t inner_mtu = note.sa->inner_mtu(v6);
+  const std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+  if (v6 || (load_be16(ip + 6) & ipv4_df) != 0) {
+    rte_mbuf* report = may_report(ip, note) && report_limit_.allow(rte_rdtsc())
+                           ? make_too_big(mbuf, note, inner_mtu, options_.locality, pool_)
+                           : nullptr;
+    if (report == nullptr) return note.drop(DropReason::too_big_silent);
+    back.push(report);
+    counters_.count(Forward::too_big_sent);
+    return note.drop(DropReason::too_big_reported);
+  }
+  std::array<rte_mbuf*, 4> pieces;
+  const unsigned count = fragment_ipv4(mbuf, note, inner_mtu, pool_, pieces);
+  if (count == 0) return note.drop(DropReason::no_buffer);
+  if (expanded_.size + count > burst_max) flush_expanded();
+  for (unsigned k = 0; k < count; ++k) {
+    Note& piece = expanded_.note[expanded_.size];
+    piece = note;
+    piece.ip_length = static_cast<std::uint16_t>(pieces[k]->data_len - note.l2_length);
+    expanded_.mbuf[expanded_.size++] = pieces[k];
+  }
+  counters_.count(Forward::fragmented);
+  rte_pktmbuf_free(&mbuf);
+  note.verdict = Verdict::gone;
+}
+
+// ---- from the encrypted side ----
+
+void Pipeline::from_outside(Burst& burst) {
+  std::uint64_t since = clock != nullptr ? rte_rdtsc() : 0;
+  classify(burst, pool_, options_.mtu);
+  lap(StageClock::classify, since);
+  find_sas(burst);
+  const unsigned decrypted = esp_in(esp_, burst);
+  if (decrypted > 0) counters_.count(Forward::decrypted, decrypted);
+  lap(StageClock::esp, since);
+  look_up(lookup_, burst);
+  lap(StageClock::lookup, since);
+  judge_inbound(burst);
+  lap(StageClock::judge, since);
+  settle(burst, to_inside);
+  lap(StageClock::settle, since);
+}
+
+void Pipeline::find_sas(Burst& burst) {
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict == Verdict::undecided && note.protocol == protocol_esp) [[likely]]
+      find_sa(burst.mbuf[i], note);
+  }
+}
+
+/// Whether a packet with this decision may go on as it is, when it arrives outside.
+bool Pipeline::passes_in_clear(std::uint16_t decision) const {
+  if (is_entry(decision)) return lookup_.policy->entries[decision].action == Action::bypass;
+  return decision == decision_none && lookup_.policy->otherwise == Action::bypass;
+}
+
+void Pipeline::find_sa(rte_mbuf*& mbuf, Note& note) {
+  if (note.has(note_first_fragment | note_later_fragment)) [[unlikely]] {
+    // ESP of others, which the policy lets through, stays in its fragments.
+    const std::uint8_t* ip = octets(mbuf) + note.l2_length;
+    if (passes_in_clear(policy_decision(lookup_, ip, note))) return;
+    reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
+    if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) return;
+  }
+  if (std::uint32_t{note.ip_length} - note.transport_offset < 8) [[unlikely]]
+    return note.drop(DropReason::esp_truncated);
+  const std::uint32_t spi = load_be32(octets(mbuf) + note.l2_length + note.transport_offset);
+  note.sa = lookup_.policy->by_spi.find(spi);
+  if (note.sa != nullptr) [[likely]]
+    note.verdict = Verdict::decrypt;
+}
+
+void Pipeline::judge_inbound(Burst& burst) {
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict != Verdict::undecided) continue;
+    if (note.sa != nullptr) [[likely]]
+      judge_decrypted(*burst.mbuf[i], note);
+    else
+      judge_clear(*burst.mbuf[i], note);
+  }
+}
+
+void Pipeline::judge_decrypted(rte_mbuf& mbuf, Note& note) {
+  std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+  if (!expected_under(lookup_, *note.sa, ip, note)) [[unlikely]]
+    return note.drop(DropReason::inner_selector_mismatch);
+  note.verdict = Verdict::forward;
+  if (note.decision == decision_own || note.decision == decision_own_control) [[unlikely]]
+    note.verdict = Verdict::punt;
+  if (note.has(note_syn) && options_.clamp_mss) [[unlikely]] {
+    if (clamp_mss(ip, note, note.sa->inner_mtu(note.has(note_v6))))
+      counters_.count(Forward::mss_clamped);
+  }
+}
+
+void Pipeline::judge_clear_own(const std::uint8_t* ip, Note& note) {
+  const std::uint16_t decision = policy_decision(lookup_, ip, note);
+  const bool to_be_encrypted =
+      is_maybe(decision) ||
+      (is_entry(decision) && lookup_.policy->entries[decision].action == Action::protect);
+  if (to_be_encrypted) return note.drop(DropReason::clear_not_allowed);
+  note.verdict = Verdict::punt;
+}
+
+/// What the decision means for packets that arrive outside without our encryption.
+void Pipeline::judge_clear(rte_mbuf& mbuf, Note& note) {
+  const std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+  if (passes_in_clear(note.decision)) {
+    note.verdict = Verdict::forward;
+    // Whole again, it may be longer than the port takes; it is nobody we know.
+    if (note.has(note_reassembled)) note.drop(DropReason::unknown_spi);
+    return;
+  }
+  if (is_entry(note.decision)) {
+    if (lookup_.policy->entries[note.decision].action == Action::drop)
+      return note.drop(DropReason::policy_drop);
+    if (note.protocol != protocol_esp) return note.drop(DropReason::clear_not_allowed);
+    counters_.unknown_spi(load_be32(ip + note.transport_offset));
+    return note.drop(DropReason::unknown_spi);
+  }
+  switch (note.decision) {
+    case decision_none:
+      return note.drop(DropReason::no_policy_match);
+    case decision_link:
+    case decision_control_copy:
+      note.flags |= note_punt_copy;
+      note.verdict = Verdict::forward;
+      return;
+    case decision_control:
+      note.verdict = Verdict::forward;
+      return;
+    case decision_own_control:
+      note.verdict = Verdict::punt;
+      return;
+    case decision_own:
+      return judge_clear_own(ip, note);
+  }
+  note.drop(DropReason::clear_not_allowed);
+}
+
+// ---- both ----
+
+void Pipeline::punt(rte_mbuf* mbuf) {
+  const bool allowed = options_.has_punt && punt_limit_.allow(rte_rdtsc());
+  if (allowed) {
+    to_punt.push(mbuf);
+    counters_.count(Forward::punted);
+    return;
+  }
+  counters_.drop(options_.has_punt ? DropReason::punt_full : DropReason::no_punt_port);
+  rte_pktmbuf_free(mbuf);
+}
+
+void Pipeline::settle_copy(rte_mbuf& mbuf) {
+  if (!options_.has_punt) return;
+  rte_mbuf* copy = rte_pktmbuf_copy(&mbuf, &pool_, 0, UINT32_MAX);
+  if (copy == nullptr) return counters_.drop(DropReason::no_buffer);
+  punt(copy);
+}
+
+/// Every packet to where its verdict says.
+void Pipeline::settle(Burst& burst, Outgoing& forward) {
+  unsigned bypassed = 0;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    const Note& note = burst.note[i];
+    if (note.verdict == Verdict::forward) [[likely]] {
+      if (note.has(note_punt_copy)) [[unlikely]]
+        settle_copy(*burst.mbuf[i]);
+      if (note.sa == nullptr) ++bypassed;
+      forward.push(burst.mbuf[i]);
+      continue;
+    }
+    if (note.verdict == Verdict::gone) continue;
+    if (note.verdict == Verdict::punt) {
+      punt(burst.mbuf[i]);
+      continue;
+    }
+    counters_.drop(note.reason);
+    rte_pktmbuf_free(burst.mbuf[i]);
+  }
+  if (bypassed > 0) counters_.count(Forward::bypassed, bypassed);
+}
+
+}  // namespace cohort::dataplane

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/api/drop_reason.hpp"
+
+namespace cohort::dataplane {
+
+/// The sequence numbers lately received under one SA by one worker: the sliding bitmap of RFC 6479
+/// for the rules of RFC 4303 section 3.4.3. check() before authentication, commit() after it; what
+/// check() let pass may have become a duplicate within its own burst, so commit() decides.
+/// Owned and used by one thread.
+class ReplayWindow {
+ public:
+  enum class Verdict : std::uint8_t { fresh, duplicate, too_old };
+
+  ReplayWindow() = default;
+  /// `size` in packets: 1..4096.
+  explicit ReplayWindow(std::uint32_t size)
+      : size_(size),
+        // One word more than the window: the word that `top_` is in may be partly ahead of it.
+        word_mask_(std::bit_ceil(size / 64 + 2) - 1),
+        words_(std::make_unique<std::uint64_t[]>(word_mask_ + 1)) {}
+
+  [[nodiscard]] Verdict check(std::uint32_t sequence) const {
+    if (sequence > top_) return Verdict::fresh;
+    // RFC 4303 section 2.2: a sender starts at 1, so 0 is never right.
+    if (sequence == 0 || top_ - sequence >= size_) return Verdict::too_old;
+    return (words_[(sequence >> 6) & word_mask_] >> (sequence & 63)) & 1 ? Verdict::duplicate
+                                                                         : Verdict::fresh;
+  }
+
+  /// Records an authenticated packet; anything but fresh changes nothing.
+  Verdict commit(std::uint32_t sequence) {
+    const Verdict verdict = check(sequence);
+    if (verdict != Verdict::fresh) return verdict;
+    if (sequence > top_) {
+      const std::uint32_t from = top_ >> 6;
+      const std::uint32_t to = sequence >> 6;
+      const std::uint32_t steps = to - from > word_mask_ ? word_mask_ + 1 : to - from;
+      for (std::uint32_t i = 1; i <= steps; ++i) words_[(from + i) & word_mask_] = 0;
+      top_ = sequence;
+    }
+    words_[(sequence >> 6) & word_mask_] |= std::uint64_t{1} << (sequence & 63);
+    return Verdict::fresh;
+  }
+
+  [[nodiscard]] std::uint32_t top() const { return top_; }
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+
+ private:
+  std::uint32_t top_ = 0;
+  std::uint32_t size_ = 0;
+  std::uint32_t word_mask_ = 0;
+  std::unique_ptr<std::uint64_t[]> words_;
+};
+
+}  // namespace cohort::dataplane

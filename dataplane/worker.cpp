@@ -1,0 +1,121 @@
+#include "dataplane/worker.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <rte_ethdev.h>
+#include <sys/prctl.h>
+
+namespace cohort::dataplane {
+namespace {
+
+constexpr std::uint64_t rounds_per_punt = 8;
+constexpr std::uint64_t rounds_per_tidy = 4096;
+/// A full transmit ring is asked again this often: under load it drains while we ask.
+constexpr unsigned transmit_attempts = 8;
+/// Empty rounds before the first sleep, and between doublings of it.
+constexpr unsigned rounds_before_rest = 256;
+
+}  // namespace
+
+Worker::Worker(const WorkerSetup& setup, std::unique_ptr<Pipeline> pipeline,
+               WorkerCounters& counters)
+    : setup_(setup), pipeline_(std::move(pipeline)), counters_(counters) {}
+
+void Worker::take_policy() {
+  void* policy = nullptr;
+  while (rte_ring_sc_dequeue(setup_.policies, &policy) == 0)
+    pipeline_->use(static_cast<const CompiledPolicy*>(policy));
+}
+
+unsigned Worker::receive(std::uint16_t port, Burst& burst) const {
+  const auto queue = static_cast<std::uint16_t>(setup_.index);
+  unsigned n = rte_eth_rx_burst(port, queue, burst.mbuf.data(), receive_burst);
+  // Under load, twice as many fill the lanes of the CBC and HMAC code; idle, nobody waits for them.
+  if (n == receive_burst && pipeline_->policy()->gathers)
+    n += rte_eth_rx_burst(port, queue, burst.mbuf.data() + n, receive_burst);
+  burst.size = n;
+  return n;
+}
+
+void Worker::transmit(std::uint16_t port, Outgoing& outgoing, DropReason otherwise) {
+  if (outgoing.size == 0) return;
+  const auto queue = static_cast<std::uint16_t>(setup_.index);
+  unsigned sent = 0;
+  for (unsigned attempt = 0; attempt < transmit_attempts && sent < outgoing.size; ++attempt)
+    sent += rte_eth_tx_burst(port, queue, outgoing.mbuf.data() + sent,
+                             static_cast<std::uint16_t>(outgoing.size - sent));
+  if (sent < outgoing.size) [[unlikely]] {
+    counters_.drop(otherwise, outgoing.size - sent);
+    rte_pktmbuf_free_bulk(outgoing.mbuf.data() + sent, outgoing.size - sent);
+  }
+  outgoing.size = 0;
+}
+
+void Worker::flush() {
+  transmit(setup_.outside, pipeline_->to_outside, DropReason::tx_full);
+  transmit(setup_.inside, pipeline_->to_inside, DropReason::tx_full);
+  if (setup_.punt) transmit(*setup_.punt, pipeline_->to_punt, DropReason::punt_full);
+}
+
+unsigned Worker::poll_punt() {
+  burst_.size = rte_eth_rx_burst(*setup_.punt, 0, burst_.mbuf.data(), receive_burst);
+  if (burst_.size > 0) {
+    pipeline_->from_punt(burst_);
+    flush();
+  }
+  return burst_.size;
+}
+
+unsigned Worker::poll() {
+  take_policy();
+  unsigned packets = 0;
+  if (pipeline_->policy() != nullptr) [[likely]] {
+    if (const unsigned n = receive(setup_.inside, burst_); n > 0) {
+      pipeline_->from_inside(burst_);
+      flush();
+      packets += n;
+    }
+    if (const unsigned n = receive(setup_.outside, burst_); n > 0) {
+      pipeline_->from_outside(burst_);
+      flush();
+      packets += n;
+    }
+    if (setup_.punt && (packets == 0 || rounds_ % rounds_per_punt == 0)) packets += poll_punt();
+    if (++rounds_ % rounds_per_tidy == 0) [[unlikely]]
+      pipeline_->tidy();
+  }
+  bump(counters_.polls);
+  if (packets > 0) bump(counters_.busy_polls);
+  rte_rcu_qsbr_quiescent(setup_.readers, setup_.reader);
+  return packets;
+}
+
+/// Sleeps longer the longer nothing comes, so that an idle member leaves its CPU to others.
+void Worker::rest(unsigned idle_rounds) const {
+  const unsigned doublings = std::min(idle_rounds / rounds_before_rest, 16u);
+  if (doublings == 0) return;
+  const auto limit = std::min<std::int64_t>(setup_.idle_sleep_max.count(), 100'000) * 1000;
+  timespec pause{};
+  pause.tv_nsec = std::min<long>(limit, 1000L << doublings);
+  (void)nanosleep(&pause, nullptr);
+}
+
+void Worker::run(const std::atomic<bool>& stop) {
+  // The default slack of 50 microseconds would be longer than most of our sleeps.
+  (void)prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
+  unsigned idle_rounds = 0;
+  while (!stop.load(std::memory_order_relaxed)) {
+    if (poll() > 0) {
+      idle_rounds = 0;
+      continue;
+    }
+    if (setup_.idle_sleep_max.count() == 0) {
+      rte_pause();
+      continue;
+    }
+    if (idle_rounds < rounds_before_rest * 16) ++idle_rounds;
+    rest(idle_rounds);
+  }
+}
+
+}  // namespace cohort::dataplane

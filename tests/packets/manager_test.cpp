@@ -1,0 +1,216 @@
+#include "dataplane/manager.hpp"
+
+#include <chrono>
+#include <cstring>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <rte_eth_ring.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <thread>
+
+#include "dataplane/reasons.hpp"
+#include "tests/packets/lab.hpp"
+
+namespace cohort::test {
+namespace {
+
+using namespace dataplane;
+
+/// A port whose other end is in our hands: frames as values, both ways.
+class RingPort {
+ public:
+  explicit RingPort(const std::string& name, rte_mempool& pool) : pool_(pool) {
+    in_ =
+        rte_ring_create((name + "-in").c_str(), 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    out_ = rte_ring_create((name + "-out").c_str(), 1024, SOCKET_ID_ANY,
+                           RING_F_SP_ENQ | RING_F_SC_DEQ);
+    const int id = rte_eth_from_rings(name.c_str(), &in_, 1, &out_, 1, 0);
+    if (id < 0) throw std::runtime_error("no ring port");
+    device_ = "net_ring_" + name;
+  }
+  [[nodiscard]] const std::string& device() const { return device_; }
+  void send(const Bytes& frame) {
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(&pool_);
+    std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(),
+                frame.size());
+    if (rte_ring_enqueue(in_, mbuf) != 0) throw std::runtime_error("ring full");
+  }
+  /// The next frame that leaves, waiting for it as long as a broken worker deserves.
+  std::optional<Bytes> receive() {
+    void* object = nullptr;
+    for (int i = 0; i < 20'000'000 && rte_ring_dequeue(out_, &object) != 0; ++i)
+      std::this_thread::yield();
+    if (object == nullptr) return std::nullopt;
+    auto* mbuf = static_cast<rte_mbuf*>(object);
+    const auto* data = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+    Bytes frame(data, data + mbuf->data_len);
+    rte_pktmbuf_free(mbuf);
+    return frame;
+  }
+
+ private:
+  rte_mempool& pool_;
+  rte_ring* in_;
+  rte_ring* out_;
+  std::string device_;
+};
+
+/// Two members back to back: host a - member - wan - member - host b, each with a worker thread.
+class ManagerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    start_test_eal();
+    static int number = 0;
+    prefix_ = fmt::format("m{}", number++);
+    pool_ = rte_pktmbuf_pool_create((prefix_ + "pool").c_str(), 4095, 0, 0, 2304, SOCKET_ID_ANY);
+    ASSERT_NE(pool_, nullptr);
+    inside_ = std::make_unique<RingPort>(prefix_ + "i", *pool_);
+    outside_ = std::make_unique<RingPort>(prefix_ + "o", *pool_);
+    punt_ = std::make_unique<RingPort>(prefix_ + "p", *pool_);
+    PortPairOptions pair;
+    pair.name = "wan0";
+    pair.inside = inside_->device();
+    pair.outside = outside_->device();
+    pair.punt = punt_->device();
+    pair.own_addresses = {IpAddress::parse("10.191.61.116").value()};
+    DataplaneOptions options;
+    options.eal.hugepages = false;
+    options.mbufs_per_pair = 2047;
+    options.port_pairs.push_back(pair);
+    auto manager = Manager::create(std::move(options));
+    ASSERT_TRUE(manager) << manager.error().text();
+    manager_ = std::move(*manager);
+  }
+  void TearDown() override { manager_.reset(); }
+
+  std::string prefix_;
+  rte_mempool* pool_ = nullptr;
+  std::unique_ptr<RingPort> inside_;
+  std::unique_ptr<RingPort> outside_;
+  std::unique_ptr<RingPort> punt_;
+  std::unique_ptr<Manager> manager_;
+};
+
+TEST_F(ManagerTest, PacketsPassThroughAWorkerAndBack) {
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_256_gcm_16)));
+  const Bytes inner = sized_v4(100);
+  inside_->send(frame(inner));
+  const auto sealed = outside_->receive();
+  ASSERT_TRUE(sealed);
+  const auto opened = open(make_sa(Suite::aes_256_gcm_16), packet_of(*sealed));
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->inner, inner);
+  outside_->send(*sealed);
+  const auto clear = inside_->receive();
+  ASSERT_TRUE(clear);
+  EXPECT_EQ(*clear, frame(inner));
+  const Usage usage = manager_->usage("wan0");
+  ASSERT_EQ(usage.sas.size(), 1u);
+  EXPECT_EQ(usage.sas[0].packets_out, 1u);
+  EXPECT_EQ(usage.sas[0].packets_in, 1u);
+  EXPECT_EQ(usage.sas[0].bytes_in, 100u);
+}
+
+TEST_F(ManagerTest, BeforeTheFirstSnapshotNothingButControlPasses) {
+  inside_->send(frame(sized_v4(100)));
+  Ipv4 to_us;
+  to_us.destination = "10.191.61.116";
+  outside_->send(frame(ip(to_us, udp(848, 848, 20))));
+  const auto punted = punt_->receive();
+  ASSERT_TRUE(punted);
+  Ipv4 from_us;
+  from_us.source = "10.191.61.116";
+  const Bytes request = frame(ip(from_us, udp(40000, 80, 20)));
+  punt_->send(request);
+  const auto out = outside_->receive();
+  ASSERT_TRUE(out);
+  EXPECT_EQ(*out, request);
+  for (const NamedCounter& drop : manager_->usage("wan0").drops)
+    EXPECT_EQ(drop.value, drop.name == "no_policy_match" ? 1u : 0u) << drop.name;
+}
+
+TEST_F(ManagerTest, RekeysLoseNothingAndFreeWhatTheyReplace) {
+  // The new SA is there before it is used, the old one stays for reception: as the control plane
+  // does it. Packets flow all the while.
+  std::uint32_t sent = 0;
+  std::uint32_t received = 0;
+  for (std::uint32_t round = 0; round < 50; ++round) {
+    Snapshot snapshot = protect_all(Suite::aes_128_gcm_16, 0x1000 + round);
+    if (round > 0) {
+      snapshot.sas.push_back(make_sa(Suite::aes_128_gcm_16, 0x1000 + round - 1));
+      for (PolicyEntry& entry : snapshot.policy) entry.receive_spis.push_back(0x1000 + round - 1);
+    }
+    ASSERT_TRUE(manager_->apply("wan0", std::move(snapshot)));
+    for (int k = 0; k < 20; ++k, ++sent) inside_->send(frame(sized_v4(200, sent)));
+    for (int k = 0; k < 20; ++k) {
+      const auto sealed = outside_->receive();
+      ASSERT_TRUE(sealed) << "round " << round;
+      outside_->send(*sealed);
+      const auto clear = inside_->receive();
+      ASSERT_TRUE(clear) << "round " << round;
+      EXPECT_EQ(*clear, frame(sized_v4(200, received++)));
+    }
+  }
+  for (int i = 0; i < 1'000'000 && manager_->retired() > 0; ++i) {
+    manager_->reclaim();
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(manager_->retired(), 0u);
+  for (const NamedCounter& drop : manager_->usage("wan0").drops)
+    EXPECT_EQ(drop.value, 0u) << drop.name;
+}
+
+TEST_F(ManagerTest, AnSaThatStaysOrComesBackGoesOnCounting) {
+  const auto one_packet = [&]() -> std::uint32_t {
+    inside_->send(frame(sized_v4(100)));
+    const auto sealed = outside_->receive();
+    const auto opened =
+        sealed ? open(make_sa(Suite::aes_128_gcm_16), packet_of(*sealed)) : std::nullopt;
+    return opened ? opened->sequence : 0;
+  };
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_128_gcm_16)));
+  EXPECT_EQ(one_packet(), 1u);
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_128_gcm_16)));
+  EXPECT_EQ(one_packet(), 2u);
+  ASSERT_TRUE(manager_->apply("wan0", Snapshot{}));
+  for (int i = 0; i < 1'000'000 && manager_->retired() > 0; ++i) {
+    manager_->reclaim();
+    std::this_thread::yield();
+  }
+  // Its keys are gone by now; the numbers that they were used with are not.
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_128_gcm_16)));
+  EXPECT_EQ(one_packet(), 3u);
+}
+
+TEST_F(ManagerTest, RefusesWhatItCanNotDoAndChangesNothing) {
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_128_gcm_16)));
+  EXPECT_TRUE(manager_->apply("lan", Snapshot{}).error().is(no_such_pair));
+  Snapshot short_key = protect_all(Suite::aes_128_gcm_16);
+  short_key.sas[0].cipher_key = Secret(Bytes(15));
+  EXPECT_TRUE(manager_->apply("wan0", std::move(short_key)).error().is(bad_sa));
+  Snapshot dangling = protect_all(Suite::aes_128_gcm_16);
+  dangling.policy[0].send_spi = 0x9999;
+  EXPECT_TRUE(manager_->apply("wan0", std::move(dangling)).error().is(bad_policy));
+  inside_->send(frame(sized_v4(100)));
+  EXPECT_TRUE(outside_->receive());
+}
+
+TEST(Manager, SaysWhichDeviceIsMissing) {
+  start_test_eal();
+  PortPairOptions pair;
+  pair.name = "wan0";
+  pair.inside = "net_af_packet_x,iface=nowhere0";
+  pair.outside = "net_null_x";
+  DataplaneOptions options;
+  options.eal.hugepages = false;
+  options.mbufs_per_pair = 1023;
+  options.port_pairs.push_back(pair);
+  const auto manager = Manager::create(std::move(options));
+  ASSERT_FALSE(manager);
+  EXPECT_TRUE(manager.error().is(port_failed));
+  EXPECT_NE(manager.error().detail().find("nowhere0"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cohort::test
