@@ -1,6 +1,7 @@
 #include "tests/exchange/test_pki.hpp"
 
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdexcept>
@@ -159,6 +160,14 @@ Bytes Certified::der() const {
 
 Bytes Certified::subject_der() const {
   return der_of<X509_NAME, i2d_X509_NAME>(X509_get_subject_name(certificate_.get()));
+}
+
+Certified certified_from_pem(std::string_view certificate, const crypto::PrivateKey& key) {
+  BIO* bio = BIO_new_mem_buf(certificate.data(), static_cast<int>(certificate.size()));
+  std::shared_ptr<X509> parsed(PEM_read_bio_X509(bio, nullptr, nullptr, nullptr), X509_free);
+  BIO_free(bio);
+  if (!parsed) throw std::runtime_error("not a PEM certificate");
+  return {parsed, key};
 }
 
 TestCa::TestCa(const std::string& common_name, crypto::KeyType type, unsigned which_key)

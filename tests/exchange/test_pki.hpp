@@ -47,6 +47,10 @@ class Certified {
   crypto::PrivateKey key_;
 };
 
+/// From a PEM certificate and its private key.
+[[nodiscard]] Certified certified_from_pem(std::string_view certificate,
+                                           const crypto::PrivateKey& key);
+
 /// A certificate authority, self-signed or below another.
 class TestCa {
  public:
