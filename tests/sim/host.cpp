@@ -9,7 +9,7 @@ namespace cohort::sim {
 
 namespace {
 
-constexpr unsigned spins_max = 1000;  // timer calls at one instant before it counts as a hang
+constexpr unsigned spins_max = 1000;  // timer calls in a boot that leave the node due at once
 constexpr WallTime wall_epoch{std::chrono::seconds(1'900'000'000)};  // some day in 2030
 
 // Exact for the magnitudes of a simulation: spans under a year, drift under 10 %.
@@ -63,7 +63,7 @@ Host::Host(Outside& shared, HostOptions options, ProgramFactory factory,
            std::unique_ptr<Credentials> own_credentials)
     : outside(shared),
       clock(shared.scheduler),
-      random(shared.prng.fork("random " + options.name)),
+      entropy(shared.prng.fork("random " + options.name)),
       store(shared.prng.fork("store " + options.name)),
       credentials(std::move(own_credentials)),
       dataplane(shared.scheduler, shared.prng.fork("dataplane " + options.name),
@@ -75,7 +75,7 @@ Host::Host(Outside& shared, HostOptions options, ProgramFactory factory,
                 }),
       store_seen(&store),
       dataplane_seen(&dataplane),
-      random_seen(&random),
+      random_seen(&entropy),
       options_(std::move(options)),
       factory_(std::move(factory)),
       prng_(shared.prng.fork("host " + options_.name)) {
@@ -110,6 +110,7 @@ void Host::boot() {
   clock.restart(TimePoint(prng_.between(Duration(0), std::chrono::hours(1000))),
                 options_.drift_ppm);
   armed_ = never;
+  spins_ = 0;
   outside.log.note(outside.scheduler.now(), name(), "boot", "");
   outside.judge.on_boot(*this);
   booting_ = true;
@@ -133,6 +134,7 @@ void Host::crash() {
 void Host::pause() {
   if (!up() || paused_) return;
   outside.log.note(outside.scheduler.now(), name(), "pause", "");
+  paused_at_ = outside.scheduler.now();
   paused_ = true;
 }
 
@@ -140,6 +142,8 @@ void Host::resume() {
   if (!paused_) return;
   outside.log.note(outside.scheduler.now(), name(), "resume", "");
   paused_ = false;
+  resumed_ = outside.scheduler.now();
+  longest_pause_ = std::max(longest_pause_, resumed_ - paused_at_);
   armed_ = never;  // a timer that came due meanwhile was not heard
   auto waiting = std::move(waiting_);
   waiting_.clear();
@@ -156,6 +160,11 @@ void Host::call(const std::function<void()>& action) {
 void Host::send(Datagram datagram) {
   if (dying_) return;
   if (datagram.local.address.is_unspecified()) datagram.local.address = options_.address;
+  if (datagram.local.address != options_.address || datagram.remote.port == 0) {
+    outside.judge.accuse("misaddressed", outside.scheduler.now(),
+                         fmt::format("{} sends from {} to {}", name(), datagram.local.text(),
+                                     datagram.remote.text()));
+  }
   outside.judge.on_sent(*this, datagram);
   outside.network.send(datagram);
 }
@@ -211,7 +220,7 @@ JobResult Host::work(const Job& job) {
   if (const auto* generate = std::get_if<DhGenerateJob>(&job)) {
     // From the seed rather than from OpenSSL's generator, so that a run can be repeated.
     Bytes exponent(32);
-    random.fill(exponent);
+    entropy.fill(exponent);
     exponent[0] &= 0x7f;
     exponent[31] |= 1;
     COHORT_TRY(auto key,
@@ -226,16 +235,15 @@ void Host::on_timer(std::uint64_t boot) {
   const auto now = outside.scheduler.now();
   if (now < armed_) return;  // an earlier one has taken over since
   armed_ = never;
-  spins_ = now == last_timer_ ? spins_ + 1 : 0;
-  last_timer_ = now;
-  if (spins_ == spins_max) {
-    outside.judge.accuse("timer_spin", now, name() + " is due again at the instant it was called");
-    return;
-  }
   const auto local = clock.now();
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     auto* node = ports_[i]->node;
-    if (node && node->next_deadline() <= local) node->on_timer(local);
+    if (!node || node->next_deadline() > local) continue;
+    node->on_timer(local);
+    if (up() && node->next_deadline() <= local && ++spins_ == spins_max) {
+      outside.judge.accuse("timer_spin", now, name() + " is always due, again and again");
+      return;
+    }
   }
   settle();
 }
@@ -259,8 +267,10 @@ void Host::arm() {
     if (port->node) earliest = std::min(earliest, port->node->next_deadline());
   }
   if (earliest == never) return;
-  const auto when = std::max(clock.global(earliest), outside.scheduler.now());
-  if (when >= armed_) return;
+  const auto due = std::max(clock.global(earliest), outside.scheduler.now());
+  if (due >= armed_) return;
+  // An event loop wakes up a little late.
+  const auto when = due + prng_.between(Duration(0), options_.timer_late_max);
   armed_ = when;
   outside.scheduler.at(when, [this, boot = boot_] { on_timer(boot); });
 }

@@ -91,6 +91,7 @@ struct HostOptions {
   int drift_ppm = 0;
   Duration job_time_min = std::chrono::microseconds(200);
   Duration job_time_max = std::chrono::milliseconds(2);
+  Duration timer_late_max = std::chrono::microseconds(500);
   unsigned job_error_permille = 0;  ///< public-key work that fails for no reason
 };
 
@@ -109,6 +110,11 @@ class Host final : public Outbox {
   /// A paused host (SIGSTOP) handles nothing; what came meanwhile is handled on resume.
   void pause();
   void resume();
+  [[nodiscard]] bool paused() const { return paused_; }
+  /// When it was last paused no more; its timers need a moment to catch up.
+  [[nodiscard]] TimePoint resumed() const { return resumed_; }
+  /// How old a datagram can be that it takes for new, since it waited in the socket.
+  [[nodiscard]] Duration longest_pause() const { return longest_pause_; }
 
   /// For the program's constructor: a World for one node.
   NodePort& open_port();
@@ -122,7 +128,7 @@ class Host final : public Outbox {
 
   Outside& outside;
   SimClock clock;
-  SimRandom random;
+  SimRandom entropy;
   SimStore store;
   std::unique_ptr<Credentials> credentials;
   SimDataplane dataplane;
@@ -159,8 +165,9 @@ class Host final : public Outbox {
   std::uint64_t boot_ = 0;
   JobId next_job_ = 1;
   TimePoint armed_ = never;  ///< true time of the earliest timer event under way
-  unsigned spins_ = 0;       ///< timer events in a row at one instant
-  TimePoint last_timer_{};
+  unsigned spins_ = 0;       ///< timer calls of this boot after which the node was due at once
+  TimePoint paused_at_{}, resumed_{};
+  Duration longest_pause_{0};
   bool dying_ = false;
   bool paused_ = false;
   bool booting_ = false;

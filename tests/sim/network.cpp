@@ -6,7 +6,6 @@ namespace cohort::sim {
 
 namespace {
 constexpr std::size_t replay_memory = 16;  // datagrams that an attacker keeps for each host
-constexpr Duration replay_delay_max = std::chrono::seconds(30);
 }  // namespace
 
 void Network::attach(const IpAddress& address, std::string name, Receiver receiver) {

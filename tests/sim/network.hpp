@@ -15,6 +15,9 @@
 
 namespace cohort::sim {
 
+/// The longest that an attacker keeps a datagram before it sends it on.
+inline constexpr Duration replay_delay_max = std::chrono::seconds(30);
+
 /// What a link does to the datagrams that cross it, each on its own.
 struct LinkOptions {
   Duration delay_min = std::chrono::milliseconds(5);

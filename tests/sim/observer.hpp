@@ -13,6 +13,7 @@ class Host;
 
 /// A packet of the data network, as far as keys matter: who can read it and whether it is unique.
 struct EspPacket {
+  const Host* from = nullptr;
   bool clear = false;  ///< left unencrypted by policy
   std::uint32_t spi = 0;
   std::uint64_t key = 0;  ///< fingerprint of suite and keys
@@ -71,6 +72,7 @@ class Observer {
 class Judge final : public Observer {
  public:
   void add(Observer& observer) { observers_.push_back(&observer); }
+  void remove_all() { observers_.clear(); }
   void accuse(std::string_view oracle, TimePoint at, std::string text);
   [[nodiscard]] const std::vector<Violation>& violations() const { return violations_; }
   [[nodiscard]] std::string text() const;

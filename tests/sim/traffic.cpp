@@ -29,9 +29,10 @@ void Traffic::tick(std::size_t from) {
 
 void Traffic::send(std::size_t from, std::size_t to) {
   auto& sender = *sites_[from].host;
-  if (!sender.up()) return;  // nobody there to lose a packet
+  if (!sender.up() || sender.paused()) return;  // nobody there to lose a packet
   ++offered_;
-  const auto sent = sender.dataplane.send(sites_[from].inside, sites_[to].inside);
+  auto sent = sender.dataplane.send(sites_[from].inside, sites_[to].inside);
+  sent.packet.from = &sender;
   if (sent.fate != Fate::accepted) return done(sender, sent.packet, sent.fate);
   outside_.judge.on_packet_sent(sender, sent.packet);
   const auto deliver = [&] {
@@ -47,7 +48,7 @@ void Traffic::arrive(const EspPacket& packet, std::size_t from, std::size_t to) 
   if (follow_partitions_ &&
       !outside_.network.reachable(sites_[from].host->address(), receiver.address()))
     return done(receiver, packet, Fate::unreachable);
-  if (!receiver.up()) return done(receiver, packet, Fate::host_down);
+  if (!receiver.up() || receiver.paused()) return done(receiver, packet, Fate::host_down);
   done(receiver, packet, receiver.dataplane.receive(packet));
 }
 
