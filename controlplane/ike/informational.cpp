@@ -121,7 +121,7 @@ void Isakmp::Impl::on_notify(TimePoint now, Phase1Sa& sa, const Notify& notify) 
   if (notify.type == NotifyType::dpd_are_you_there || notify.type == NotifyType::dpd_ack)
     return on_dpd(now, sa, notify);
   if (!sa.established()) {
-    if (notify.is_error()) drop(now, sa, Error(peer_refused, describe(notify.type)), false);
+    if (notify.is_error()) on_verdict(now, sa, describe(notify.type));
     return;
   }
   if (notify.type == NotifyType::initial_contact) return forget_older(now, sa);
@@ -131,6 +131,16 @@ void Isakmp::Impl::on_notify(TimePoint now, Phase1Sa& sa, const Notify& notify) 
                         {"type", describe(notify.type)}}});
   for (ExchangeHandler* handler : handlers)
     handler->on_notify(now, sa.info, notify.type, notify.spi, notify.data);
+}
+
+// The responder does not take our proof, or what it took for it: somebody may have sent it a
+// changed copy. So it is asked once more at once, and its second word, or its silence, counts.
+void Isakmp::Impl::on_verdict(TimePoint now, Phase1Sa& sa, std::string said) {
+  Error why(peer_refused, std::move(said));
+  if (++sa.handshake->verdicts > 1) return drop(now, sa, std::move(why), false);
+  sa.handshake->hint = std::move(why);
+  const unsigned last_try = options.retransmit_tries == 0 ? 0 : options.retransmit_tries - 1;
+  sa.retransmission = {now, options.retransmit_initial, last_try};
 }
 
 void Isakmp::Impl::on_dpd(TimePoint now, Phase1Sa& sa, const Notify& notify) {
@@ -156,8 +166,8 @@ void Isakmp::Impl::on_delete(TimePoint now, Phase1Sa& sa, const Delete& del) {
       del.protocol == protocol_isakmp &&
       std::any_of(del.spis.begin(), del.spis.end(), [&](ByteView s) { return equal(s, spi); });
   if (!this_one) return;
-  const bool was_established = sa.established();
-  drop(now, sa, Error(was_established ? peer_deleted : peer_refused), false);
+  if (!sa.established()) return on_verdict(now, sa, "Delete");
+  drop(now, sa, Error(peer_deleted), false);
 }
 
 void Isakmp::Impl::send_protected(Phase1Sa& sa, PayloadType type, ByteView body) {

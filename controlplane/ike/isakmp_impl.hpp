@@ -68,6 +68,7 @@ struct Isakmp::Impl {
   void on_informational(TimePoint now, const Header& header, const Datagram& datagram);
   void on_unprotected_informational(const Header& header, const Datagram& datagram, Phase1Sa* sa);
   void on_notify(TimePoint now, Phase1Sa& sa, const Notify& notify);
+  void on_verdict(TimePoint now, Phase1Sa& sa, std::string said);
   void on_dpd(TimePoint now, Phase1Sa& sa, const Notify& notify);
   void on_delete(TimePoint now, Phase1Sa& sa, const Delete& del);
   void send_notify(Phase1Sa& sa, NotifyType type, ByteView data);

@@ -49,6 +49,7 @@ struct Handshake {
   Bytes accepted_digest;  ///< of the peer's last message that a handler took
 
   unsigned failures = 0;      ///< messages or jobs that failed after their form was right
+  unsigned verdicts = 0;      ///< protected notifications that the peer does not take our proof
   unsigned hints_sent = 0;    ///< unprotected notifications to the peer
   std::optional<Error> hint;  ///< the last thing that went wrong, for the reason of giving up
   bool nat = false;           ///< NAT-D says that an address was translated
