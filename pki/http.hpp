@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "controlplane/base/bytes.hpp"
+#include "controlplane/base/result.hpp"
 
 /// HTTP as values, so that the daemon does the I/O (libevent) and the simulator none at all.
 namespace cohort::pki {
@@ -35,5 +37,9 @@ struct HttpUrl {
   std::uint16_t port = 80;
   std::string target;  ///< "/path?query", never empty
 };
+
+/// Takes an absolute URL apart; bad_url for anything but http://host[:port][/path][?query], for
+/// user names, and for octets that would break a request line.
+[[nodiscard]] Result<HttpUrl> parse_http_url(std::string_view url);
 
 }  // namespace cohort::pki
