@@ -35,51 +35,51 @@ using A = Auth;
 // clang-format off
 constexpr std::array table{
     //  --> 1
-    Row{I, S::idle,       In::start,      A::any,            nullptr,
+    Row{I, S::idle,       In::start,      A::any,            Rule::none,
         send_offer,                  S::sa_sent,     Sends::clear,     S::idle},
     //  <-- 2
-    Row{I, S::sa_sent,    In::message,    A::any,            &rule_sa,
+    Row{I, S::sa_sent,    In::message,    A::any,            Rule::sa,
         take_choice,                 S::generating,  Sends::nothing,   S::sa_sent},
     //  --> 3
-    Row{I, S::generating, In::key,        A::any,            nullptr,
+    Row{I, S::generating, In::key,        A::any,            Rule::none,
         send_public_value,           S::ke_sent,     Sends::clear,     S::idle},
     //  <-- 4
-    Row{I, S::ke_sent,    In::message,    A::any,            &rule_ke,
+    Row{I, S::ke_sent,    In::message,    A::any,            Rule::ke,
         take_peer_public_value,      S::sharing,     Sends::nothing,   S::ke_sent},
     //  --> 5
-    Row{I, S::sharing,    In::secret,     A::pre_shared_key, nullptr,
+    Row{I, S::sharing,    In::secret,     A::pre_shared_key, Rule::none,
         send_proof_by_hash,          S::auth_sent,   Sends::encrypted, S::ke_sent},
-    Row{I, S::sharing,    In::secret,     A::signature,      nullptr,
+    Row{I, S::sharing,    In::secret,     A::signature,      Rule::none,
         begin_signing,               S::signing,     Sends::nothing,   S::ke_sent},
-    Row{I, S::signing,    In::signature,  A::signature,      nullptr,
+    Row{I, S::signing,    In::signature,  A::signature,      Rule::none,
         send_proof_by_signature,     S::auth_sent,   Sends::encrypted, S::idle},
     //  <-- 6
-    Row{I, S::auth_sent,  In::message,    A::pre_shared_key, &rule_hash,
+    Row{I, S::auth_sent,  In::message,    A::pre_shared_key, Rule::hash,
         check_peer_hash,             S::established, Sends::nothing,   S::auth_sent},
-    Row{I, S::auth_sent,  In::message,    A::signature,      &rule_signature,
+    Row{I, S::auth_sent,  In::message,    A::signature,      Rule::signature,
         check_peer_certificate,      S::verifying,   Sends::nothing,   S::auth_sent},
-    Row{I, S::verifying,  In::verified,   A::signature,      nullptr,
+    Row{I, S::verifying,  In::verified,   A::signature,      Rule::none,
         take_verdict,                S::established, Sends::nothing,   S::auth_sent},
 
     //  --> 1, <-- 2
-    Row{R, S::idle,       In::message,    A::any,            &rule_sa,
+    Row{R, S::idle,       In::message,    A::any,            Rule::sa,
         answer_offer,                S::sa_sent,     Sends::clear,     S::idle},
     //  --> 3
-    Row{R, S::sa_sent,    In::message,    A::any,            &rule_ke,
+    Row{R, S::sa_sent,    In::message,    A::any,            Rule::ke,
         take_initiator_public_value, S::generating,  Sends::nothing,   S::sa_sent},
-    Row{R, S::generating, In::key,        A::any,            nullptr,
+    Row{R, S::generating, In::key,        A::any,            Rule::none,
         share,                       S::sharing,     Sends::nothing,   S::idle},
     //  <-- 4
-    Row{R, S::sharing,    In::secret,     A::any,            nullptr,
+    Row{R, S::sharing,    In::secret,     A::any,            Rule::none,
         answer_public_value,         S::ke_sent,     Sends::clear,     S::sa_sent},
     //  --> 5, <-- 6
-    Row{R, S::ke_sent,    In::message,    A::pre_shared_key, &rule_hash,
+    Row{R, S::ke_sent,    In::message,    A::pre_shared_key, Rule::hash,
         answer_proof_by_hash,        S::established, Sends::encrypted, S::ke_sent},
-    Row{R, S::ke_sent,    In::message,    A::signature,      &rule_signature,
+    Row{R, S::ke_sent,    In::message,    A::signature,      Rule::signature,
         check_peer_certificate,      S::verifying,   Sends::nothing,   S::ke_sent},
-    Row{R, S::verifying,  In::verified,   A::signature,      nullptr,
+    Row{R, S::verifying,  In::verified,   A::signature,      Rule::none,
         take_verdict_and_sign,       S::signing,     Sends::nothing,   S::ke_sent},
-    Row{R, S::signing,    In::signature,  A::signature,      nullptr,
+    Row{R, S::signing,    In::signature,  A::signature,      Rule::none,
         answer_proof_by_signature,   S::established, Sends::encrypted, S::idle},
 };
 // clang-format on
@@ -92,11 +92,11 @@ constexpr bool table_is_sound() {
     for (const Row& other : table)
       entered = entered || (other.role == row.role && other.next == row.state);
     if (!entered) return false;
-    if ((row.input == Input::message) != (row.rule != nullptr)) return false;
+    if ((row.input == Input::message) != (row.rule != Rule::none)) return false;
     if (row.input == Input::message && row.on_failure != row.state) return false;
     const bool keys_known =
         row.state == State::auth_sent || (row.role == R && row.state == State::ke_sent);
-    if (row.rule != nullptr && row.rule->encrypted != keys_known) return false;
+    if (row.rule != Rule::none && rule_of(row.rule).encrypted != keys_known) return false;
     if (row.next == State::established && row.role == R && row.sends != Sends::encrypted)
       return false;
   }
@@ -238,10 +238,10 @@ Outcome on_message(Step& step) {
     return outcome;
   }
   Bytes plain;
-  if (Status opened = open(step, *row->rule, plain); !opened)
+  if (Status opened = open(step, rule_of(row->rule), plain); !opened)
     return refused(step, *row, std::move(opened).error());
   Outcome outcome = run(step, *row);
-  outcome.proven_peer_fault = outcome.refused && row->rule->encrypted;
+  outcome.proven_peer_fault = outcome.refused && rule_of(row->rule).encrypted;
   return outcome;
 }
 

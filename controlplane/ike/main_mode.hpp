@@ -46,7 +46,7 @@ struct Row {
   State state;
   Input input;
   Auth auth;
-  const MessageRule* rule;  ///< for a message
+  Rule rule;  ///< for a message
   Handler handler;
   State next;
   Sends sends;

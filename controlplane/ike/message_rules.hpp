@@ -46,6 +46,23 @@ inline constexpr MessageRule rule_informational{"Informational", true, PayloadTy
     {PayloadType::vendor_id, 0, 32}}}};
 // clang-format on
 
+enum class Rule : std::uint8_t { none, sa, ke, hash, signature };
+/// The rule of a row of main mode's table; not for none.
+[[nodiscard]] constexpr const MessageRule& rule_of(Rule rule) {
+  switch (rule) {
+    case Rule::ke:
+      return rule_ke;
+    case Rule::hash:
+      return rule_hash;
+    case Rule::signature:
+      return rule_signature;
+    case Rule::none:
+    case Rule::sa:
+      break;
+  }
+  return rule_sa;
+}
+
 [[nodiscard]] Status check(const MessageRule& rule, std::span<const RawPayload> payloads);
 
 }  // namespace cohort::ike
