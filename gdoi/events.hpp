@@ -24,16 +24,11 @@ inline constexpr EventKind ks_nack_gm_eject{
     "GDOI", Severity::notice, "KS_NACK_GM_EJECT",
     "a member was taken off the list since it acknowledged none of the last rekeys; it can register"
     " again"};
-inline constexpr EventKind ks_unsol_ack{"GDOI", Severity::warning, "KS_UNSOL_ACK",
-                                        "an acknowledgement that we did not wait for"};
 inline constexpr EventKind unauthorized_identity{
     "GDOI", Severity::alert, "UNAUTHORIZED_IDENTITY",
     "registration refused: the identity is not authorized for the group; correct its certificate "
     "or "
     "the group's authorization rules"};
-inline constexpr EventKind unauthorized_ipaddr{
-    "GDOI", Severity::alert, "UNAUTHORIZED_IPADDR",
-    "registration refused: the address is not authorized for the group"};
 inline constexpr EventKind ks_bad_id{
     "GDOI", Severity::error, "KS_BAD_ID",
     "a member asked for a group that is not configured here; compare the group identities"};

@@ -113,6 +113,8 @@ class GroupMember final : public ike::ExchangeHandler {
 
   void on_phase1_established(TimePoint now, const ike::Phase1Info& info) override;
   void on_phase1_closed(TimePoint now, ike::Phase1Id id, const Error& why) override;
+  void on_notify(TimePoint now, const ike::Phase1Info& info, ike::NotifyType type, ByteView spi,
+                 ByteView data) override;
   void on_protected(TimePoint now, const ike::Phase1Info& info, const ike::Header& header,
                     const Datagram& datagram) override;
   void on_unprotected(TimePoint now, const ike::Header& header, const Datagram& datagram) override;

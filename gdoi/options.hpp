@@ -37,8 +37,11 @@ struct GroupMemberOptions {
   std::vector<dataplane::Suite> accepted_suites;  ///< empty: every suite
   bool allow_weak = false;  ///< accept a Rekey SA with 3DES, or signed with SHA-1 or MD5
   unsigned sender_ids = 1;  ///< how many to ask for: one a worker
+  /// Anti-replay window in packets where the key server does not say (only ours does): 0 for none,
+  /// which is right for an SA with many senders.
+  std::uint16_t replay_window = 64;
   /// Register again this long before the last TEK ends if no rekey came, minus a random jitter of
-  /// up to half of it; never more than a tenth of the key's life.
+  /// up to half of it; never more than a twentieth of the key's life.
   std::chrono::seconds reregister_lead{60};
   std::chrono::milliseconds registration_retry_initial{2000};  ///< after every server has failed
   std::chrono::milliseconds registration_retry_max{60'000};    ///< it doubles up to this

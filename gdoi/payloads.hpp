@@ -21,7 +21,7 @@ namespace cohort::gdoi {
 inline constexpr std::size_t sa_teks_max = 256;                         ///< SATs in one SA payload
 inline constexpr std::size_t key_packets_max = 264;                     ///< in one KD payload
 inline constexpr std::size_t delete_spis_max = 512;                     ///< in one Delete payload
-inline constexpr std::size_t sender_ids_max = 256;                      ///< in one SID key packet
+inline constexpr std::size_t sender_ids_max = 63;                       ///< in one SID key packet
 inline constexpr std::size_t nonce_size_min = 8, nonce_size_max = 128;  ///< RFC 6407 section 5.8
 
 // ---- shared values ------------------------------------------------------------------------------
@@ -93,6 +93,9 @@ struct EspSat {
   std::optional<std::uint16_t> key_bits;
   std::optional<std::uint16_t> address_preservation;
   std::optional<std::uint16_t> direction;
+  /// Ours, private use (32001): the anti-replay window in packets, 0 for none. Only sent to members
+  /// that are known to be ours, since others must refuse what they do not know.
+  std::optional<std::uint16_t> replay_window;
   bool operator==(const EspSat&) const = default;
 };
 

@@ -10,6 +10,7 @@ using ike::Attribute;
 using ike::PayloadType;
 
 constexpr std::uint16_t life_in_seconds = 1, life_in_kilobytes = 2;
+constexpr std::uint16_t replay_window_attribute = 32001;
 
 // ---- identities ---------------------------------------------------------------------------------
 
@@ -166,6 +167,8 @@ Status read_tek_attribute(const Attribute& attribute, EspSat& sat, LifeReader& l
       return take_basic(attribute, sat.address_preservation);
     case 15:
       return take_basic(attribute, sat.direction);
+    case replay_window_attribute:
+      return take_basic(attribute, sat.replay_window);
     default:
       return fail(unknown_attribute, fmt::format("SAT attribute {}", attribute.type));
   }
@@ -234,6 +237,7 @@ void write_body(Writer& out, const EspSat& sat) {
   write_optional(out, 6, sat.key_bits);
   write_optional(out, 14, sat.address_preservation);
   write_optional(out, 15, sat.direction);
+  write_optional(out, replay_window_attribute, sat.replay_window);
 }
 
 void write_body(Writer& out, const ExclusionSat& sat) {

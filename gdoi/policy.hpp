@@ -86,10 +86,11 @@ struct GroupPolicy {
   std::vector<SaPolicy> sas;
   std::vector<AuthorizationRule> authorization;  ///< any one admits; empty admits nobody
   /// GAP ATD, RFC 6407 section 5.4: members receive with a new TEK at once and send with it after
-  /// this long. A rekey loses nothing if it covers the retransmissions.
-  std::chrono::seconds activation_delay{30};
+  /// this long. A rekey loses nothing, whatever the network loses, if it covers the
+  /// retransmissions. The key server shortens it where the old TEK would end before.
+  std::chrono::seconds activation_delay{90};
   /// GAP DTD: SAs that a change of policy makes obsolete are deleted this long after it.
-  std::chrono::seconds deactivation_delay{60};
+  std::chrono::seconds deactivation_delay{120};
   std::uint8_t sender_id_bits = 16;  ///< 8, 12 or 16 for AES-GCM
   std::size_t members_max = 4000;
   /// Send deny entries to members in SATs of a private-use protocol (README.md). RFC 6407 wants a

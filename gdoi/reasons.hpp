@@ -43,6 +43,8 @@ inline constexpr Reason stale_offer{
 inline constexpr Reason sender_ids_exhausted{
     "gdoi_sender_ids_exhausted", "every sender id of the group's current keys has been handed out"};
 inline constexpr Reason keys_not_ready{"gdoi_keys_not_ready", "the group has no keys yet"};
+inline constexpr Reason refused_by_server{
+    "gdoi_refused_by_server", "the key server refused the registration; its log names the reason"};
 inline constexpr Reason pull_timeout{"gdoi_pull_timeout",
                                      "the key server did not answer a GROUPKEY-PULL message"};
 

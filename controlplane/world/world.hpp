@@ -59,6 +59,9 @@ class Outbox {
   virtual void send(Datagram datagram) = 0;
   virtual void report(Event event) = 0;
   virtual void refuse(Refusal refusal) = 0;
+  /// Receive datagrams for a multicast group on the interface of `local` (multicast rekeys).
+  virtual void join_multicast(const IpAddress& /*group*/, const IpAddress& /*local*/) {}
+  virtual void leave_multicast(const IpAddress& /*group*/, const IpAddress& /*local*/) {}
 };
 
 /// Durable named blobs. A write is atomic and durable when it returns: after a crash there is

@@ -106,6 +106,12 @@ class Host final : public Outbox, public CryptoJobs {
   void send(Datagram datagram) override;
   void report(Event event) override { events.push_back(std::move(event)); }
   void refuse(Refusal refusal) override { refusals.push_back(std::move(refusal)); }
+  void join_multicast(const IpAddress& group, const IpAddress&) override {
+    multicast_groups.push_back(group);
+  }
+  void leave_multicast(const IpAddress& group, const IpAddress&) override {
+    std::erase(multicast_groups, group);
+  }
   JobId post(Job job) override;
 
  private:

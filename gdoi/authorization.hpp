@@ -1,0 +1,18 @@
+#pragma once
+
+#include <vector>
+
+#include "controlplane/world/identity.hpp"
+#include "gdoi/policy.hpp"
+
+namespace cohort::gdoi {
+
+/// Whether any rule admits the peer. A refusal says what was found and what each rule expected;
+/// no rules admit nobody. Conditions on a certificate never hold for a pre-shared key.
+[[nodiscard]] Status authorize(const std::vector<AuthorizationRule>& rules,
+                               const PeerIdentity& peer);
+
+/// Who a member is, for logs and lists: its subject, or what it called itself.
+[[nodiscard]] std::string identity_of(const PeerIdentity& peer);
+
+}  // namespace cohort::gdoi

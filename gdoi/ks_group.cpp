@@ -1,0 +1,291 @@
+#include "gdoi/ks_group.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "gdoi/algorithms.hpp"
+#include "gdoi/authorization.hpp"
+#include "gdoi/events.hpp"
+#include "gdoi/reasons.hpp"
+
+namespace cohort::gdoi {
+namespace {
+
+constexpr std::size_t sender_ids_per_member_max = 32;
+
+/// How many sender ids are stored as spent at once: a restart wastes at most these.
+std::uint32_t reservation(std::uint8_t bits) {
+  return bits <= 8 ? 1u : 1u << (bits - 8);
+}
+
+}  // namespace
+
+KsGroup::KsGroup(World& world, KeyServerOptions options)
+    : world_(world),
+      state_{std::move(options), {}, Membership{}, {}, {}, {}},
+      store_(world, state_.options.policy.name),
+      sender_(world, state_, store_) {
+  state_.members.set_limit(state_.policy().members_max);
+  state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
+}
+
+Status KsGroup::start(TimePoint now) {
+  COHORT_CHECK(check_policy(state_.options));
+  COHORT_TRY(const bool restored, store_.load(now, state_));
+  const auto& rekey_sa = state_.keys.rekey;
+  const bool usable =
+      restored && rekey_sa && rekey_sa->kek.expires > now &&
+      rekey_sa->kek.signature_key_spki == state_.options.rekey_signing_key.public_key().spki() &&
+      state_.keys.sender_ids.bits() == state_.policy().sender_id_bits;
+  if (!usable) {
+    state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
+    new_keys(now);
+    return store_.save_keys(now, state_);
+  }
+  std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
+  world_.outbox.report({&events::ks_state_restored,
+                        {{"group", state_.policy().name},
+                         {"teks", fmt::format("{}", state_.keys.teks.size())},
+                         {"members", fmt::format("{}", state_.members.size())},
+                         {"seq", fmt::format("{}", rekey_sa->seq)}}});
+  if (!adopt_policy(now)) return store_.save_keys(now, state_);
+  PushPlan plan;
+  plan.sats = plan_policy(state_.policy(), state_.keys, now);
+  return sender_.start(now, std::move(plan), rekey_sa, "policy changed while we were down");
+}
+
+// ---- registration -------------------------------------------------------------------------------
+
+bool KsGroup::counter_mode() const {
+  return std::any_of(state_.keys.teks.begin(), state_.keys.teks.end(),
+                     [](const GroupTek& tek) { return dataplane::shape_of(tek.tek.suite).aead; });
+}
+
+Status KsGroup::may_join(const ike::Phase1Info& info) const {
+  COHORT_CHECK(authorize(state_.policy().authorization, info.peer));
+  const std::string identity = identity_of(info.peer);
+  if (state_.removed.contains(identity)) return fail(removed_member, identity);
+  if (state_.members.full() && !state_.members.knows(identity, info.remote)) {
+    return fail(members_full, fmt::format("{} members", state_.members.size()));
+  }
+  return {};
+}
+
+SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info) const {
+  const GroupPolicy& policy = state_.policy();
+  SaPayload sa;
+  Endpoint from = state_.options.local;
+  if (from.address.is_unspecified()) from.address = info.local.address;
+  if (from.port == 0) from.port = info.local.port;
+  const Endpoint to = policy.rekey.transport == RekeyTransport::multicast
+                          ? *policy.rekey.multicast_destination
+                          : info.remote;
+  sa.sak = make_sak(policy.rekey, *state_.keys.rekey, from, to, now);
+  const Extras extras{info.peer_is_cohort || policy.send_exclusions, info.peer_is_cohort};
+  for (const SatPlan& plan : plan_policy(policy, state_.keys, now)) {
+    if (auto sat = make_sat(plan, state_.keys, extras, now)) sa.sats.push_back(std::move(*sat));
+  }
+  // Amid a rekey the newcomer must not send with the new TEK before the others receive on it, nor
+  // wait longer than they do.
+  sa.gap = make_gap(policy, state_.keys, spis_of(sa), now);
+  return sa;
+}
+
+Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std::size_t count) {
+  GroupKeys& keys = state_.keys;
+  COHORT_TRY(std::vector<std::uint32_t> ids, keys.sender_ids.allocate(count));
+  if (keys.sender_ids.next() > keys.sender_ids_reserved) {
+    const std::uint8_t bits = keys.sender_ids.bits();
+    keys.sender_ids_reserved =
+        std::min(keys.sender_ids.next() + reservation(bits) - 1, std::uint32_t{1} << bits);
+    COHORT_CHECK(store_.save_keys(now, state_));
+  }
+  return ids;
+}
+
+Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
+                                     const GapPayload& request,
+                                     const std::vector<std::uint32_t>& spis) {
+  COHORT_CHECK(may_join(info));
+  std::vector<std::uint32_t> ids;
+  if (counter_mode()) {
+    const std::size_t wanted = std::clamp<std::size_t>(request.sender_id_request.value_or(1), 1,
+                                                       sender_ids_per_member_max);
+    auto spent = spend_sender_ids(now, wanted);
+    if (!spent) {
+      if (spent.error().is(sender_ids_exhausted)) {
+        COHORT_CHECK(reset(now, "sender ids exhausted"));
+      }
+      return fail(std::move(spent).error());
+    }
+    ids = std::move(*spent);
+  }
+  Member* member = state_.members.admit(identity_of(info.peer), info.remote);
+  if (member == nullptr) return fail(members_full);
+  sender_.settle(info.remote);
+  member->local = info.local;
+  member->cohort = info.peer_is_cohort;
+  member->registered = now;
+  ++member->registrations;
+  member->unanswered = 0;
+  member->sender_ids = ids;
+  COHORT_CHECK(store_.save_member(now, state_, member->id));
+  ++state_.counters.registrations;
+
+  Grant grant;
+  grant.member = member->id;
+  grant.seq = state_.keys.rekey->seq;
+  grant.kd.packets.push_back(make_key_packet(state_.keys.rekey->kek));
+  for (const std::uint32_t spi : spis) {
+    const GroupTek* tek = state_.keys.find(spi);
+    if (tek == nullptr) return fail(stale_offer);
+    grant.kd.packets.push_back(make_key_packet(tek->tek));
+  }
+  if (!ids.empty()) {
+    grant.kd.packets.push_back(make_key_packet(ids, state_.keys.sender_ids.bits()));
+  }
+  return grant;
+}
+
+// ---- members ------------------------------------------------------------------------------------
+
+Status KsGroup::remove_member(TimePoint now, MemberId id) {
+  const Member* member = state_.members.find(id);
+  if (member == nullptr) return fail(no_such_member, fmt::format("{}", id));
+  if (state_.removed.size() == removed_identities_max) {
+    return fail(too_many_items, "removed identities");
+  }
+  state_.removed.insert(member->identity);
+  world_.outbox.report({&events::ks_gm_revoked,
+                        {{"group", state_.policy().name},
+                         {"member", member->identity},
+                         {"address", member->remote.text()}}});
+  return reset(now, "member removed");
+}
+
+Status KsGroup::admit(TimePoint now, std::string_view identity) {
+  if (state_.removed.erase(std::string(identity)) == 0) {
+    return fail(no_such_member, std::string(identity));
+  }
+  return store_.save_keys(now, state_);
+}
+
+void KsGroup::evict_silent(TimePoint now) {
+  for (const MemberId id : sender_.take_silent()) {
+    const Member* member = state_.members.find(id);
+    if (member == nullptr) continue;
+    ++state_.counters.evictions;
+    world_.outbox.report({&events::ks_nack_gm_eject,
+                          {{"group", state_.policy().name},
+                           {"member", member->identity},
+                           {"address", member->remote.text()}}});
+    sender_.settle(member->remote);
+    state_.members.remove(id);
+    (void)store_.save_member(now, state_, id);
+    if (state_.members.size() == 0) {
+      world_.outbox.report({&events::ks_last_gm, {{"group", state_.policy().name}}});
+    }
+  }
+}
+
+// ---- status -------------------------------------------------------------------------------------
+
+namespace {
+
+std::chrono::seconds whole(Duration duration) {
+  return std::max(std::chrono::duration_cast<std::chrono::seconds>(duration),
+                  std::chrono::seconds{0});
+}
+
+KsMemberStatus status_of(const Member& member, TimePoint now) {
+  KsMemberStatus out;
+  out.id = member.id;
+  out.identity = member.identity;
+  out.remote = member.remote;
+  out.registered_ago = whole(now - member.registered);
+  out.registrations = member.registrations;
+  out.sender_ids = member.sender_ids;
+  out.rekeys_sent = member.rekeys_sent;
+  out.rekey_retries = member.rekey_retries;
+  out.acks_received = member.acks_received;
+  out.acks_missed = member.acks_missed;
+  out.unanswered_rekeys = member.unanswered;
+  out.last_seq_sent = member.last_seq_sent;
+  out.last_seq_acknowledged = member.last_seq_acknowledged;
+  return out;
+}
+
+KsTekStatus status_of(const GroupTek& tek, TimePoint now) {
+  KsTekStatus out;
+  out.spi = tek.tek.spi;
+  out.sa_number = tek.sa_number;
+  for (const AclEntry& entry : tek.entries) out.acl.push_back(entry.text());
+  out.suite = tek.tek.suite;
+  out.replay = tek.tek.replay;
+  out.replay_window = tek.tek.replay_window;
+  out.lifetime = tek.lifetime;
+  out.remaining = whole(tek.tek.expires - now);
+  out.elapsed = whole(now - tek.made);
+  out.superseded = tek.superseded.has_value();
+  return out;
+}
+
+KsKekStatus status_of(const RekeySa& sa, TimePoint now) {
+  KsKekStatus out;
+  out.spi = sa.kek.spi;
+  out.cipher = sa.kek.cipher;
+  out.signature_hash = sa.kek.signature_hash;
+  if (const auto key = crypto::PublicKey::from_spki(sa.kek.signature_key_spki)) {
+    out.signature_key_bits = key->bits();
+  }
+  out.lifetime = sa.lifetime;
+  out.remaining = whole(sa.kek.expires - now);
+  out.seq = sa.seq;
+  return out;
+}
+
+}  // namespace
+
+KsGroupStatus KsGroup::status(TimePoint now) const {
+  const GroupPolicy& policy = state_.policy();
+  KsGroupStatus out;
+  out.name = policy.name;
+  out.id = policy.id;
+  out.transport = policy.rekey.transport;
+  out.acknowledge = policy.rekey.acknowledge;
+  if (state_.keys.rekey) out.kek = status_of(*state_.keys.rekey, now);
+  for (const GroupTek& tek : state_.keys.teks) {
+    out.teks.push_back(status_of(tek, now));
+    if (!tek.superseded && !tek.delete_at) {
+      const auto in = whole(rekey_due(tek) - now);
+      out.next_rekey = std::min(out.next_rekey.value_or(in), in);
+    }
+  }
+  if (state_.keys.rekey) out.next_kek_rekey = whole(kek_due() - now);
+  for (const auto& [id, member] : state_.members.all()) {
+    out.members.push_back(status_of(member, now));
+  }
+  for (const SaPolicy& sa : policy.sas) {
+    for (const AclEntry& entry : sa.acl) out.acl.push_back(entry.text());
+  }
+  out.removed.assign(state_.removed.begin(), state_.removed.end());
+  out.sender_id_bits = state_.keys.sender_ids.bits();
+  out.sender_ids_used = state_.keys.sender_ids.used();
+  out.sender_ids_left = state_.keys.sender_ids.left();
+  out.activation_delay = policy.activation_delay;
+  out.deactivation_delay = policy.deactivation_delay;
+  out.retransmit_number = policy.rekey.retransmit_number;
+  out.retransmit_interval = policy.rekey.retransmit_interval;
+  const KsCounters& counters = state_.counters;
+  out.registrations = counters.registrations;
+  out.refused = counters.refused;
+  out.rekeys = counters.rekeys;
+  out.kek_rekeys = counters.kek_rekeys;
+  out.pushes_sent = counters.pushes_sent;
+  out.retransmissions = counters.retransmissions;
+  out.acks_received = counters.acks_received;
+  out.evictions = counters.evictions;
+  return out;
+}
+
+}  // namespace cohort::gdoi

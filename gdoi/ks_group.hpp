@@ -1,0 +1,91 @@
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "controlplane/ike/isakmp.hpp"
+#include "gdoi/key_server.hpp"
+#include "gdoi/ks_state.hpp"
+#include "gdoi/rekey_sender.hpp"
+
+namespace cohort::gdoi {
+
+/// One group at its key server: its keys and when they are replaced, its policy, its members. Knows
+/// no PULL exchange; KeyServer asks it what to offer and whom to admit.
+class KsGroup {
+ public:
+  KsGroup(World& world, KeyServerOptions options);
+
+  /// Continues with what is stored, or makes the first keys.
+  Status start(TimePoint now);
+
+  // ---- registration ----------------------------------------------------------------------------
+  /// Authorization, and whether there is room. Changes nothing.
+  [[nodiscard]] Status may_join(const ike::Phase1Info& info) const;
+  /// Message 2 for this peer.
+  [[nodiscard]] SaPayload offer(TimePoint now, const ike::Phase1Info& info) const;
+  struct Grant {
+    std::uint32_t seq = 0;
+    KdPayload kd;
+    MemberId member = 0;
+  };
+  /// After message 3: the member is on the list and its sender ids are spent, durably. `spis`: the
+  /// TEKs that it was offered.
+  Result<Grant> join(TimePoint now, const ike::Phase1Info& info, const GapPayload& request,
+                     const std::vector<std::uint32_t>& spis);
+  [[nodiscard]] std::uint64_t generation() const { return state_.keys.generation; }
+
+  // ---- changes ---------------------------------------------------------------------------------
+  Status rekey(TimePoint now, const std::set<std::uint32_t>& sa_numbers, bool kek,
+               std::string_view why);
+  Status rekey_all(TimePoint now, bool kek, std::string_view why);
+  Status update_policy(TimePoint now, GroupPolicy policy);
+  /// Deletes every key at every member, which all register again for new ones (RFC 6407 sections
+  /// 3.5 and 5.9). Sender ids start over.
+  Status reset(TimePoint now, std::string_view why);
+  Status remove_member(TimePoint now, MemberId id);
+  Status admit(TimePoint now, std::string_view identity);
+  /// The group is being removed for good: its members are told to forget its keys.
+  Status close(TimePoint now);
+  /// True once they have been told; then nothing of the group is left in the store.
+  [[nodiscard]] bool finish_closing();
+
+  // ---- the rest --------------------------------------------------------------------------------
+  [[nodiscard]] const KsGroupState& state() const { return state_; }
+  [[nodiscard]] KsGroupStatus status(TimePoint now) const;
+  [[nodiscard]] RekeySender& sender() { return sender_; }
+  [[nodiscard]] const RekeySender& sender() const { return sender_; }
+  void count_refusal() { ++state_.counters.refused; }
+  void on_timer(TimePoint now);
+  [[nodiscard]] TimePoint next_deadline() const;
+
+ private:
+  [[nodiscard]] Duration tek_lead(std::chrono::seconds lifetime) const;
+  [[nodiscard]] Duration kek_lead(std::chrono::seconds lifetime) const;
+  [[nodiscard]] TimePoint rekey_due(const GroupTek& tek) const;
+  [[nodiscard]] TimePoint kek_due() const;
+  [[nodiscard]] bool counter_mode() const;
+  [[nodiscard]] GroupTek make_one(TimePoint now, const SaPolicy& sa,
+                                  std::vector<AclEntry> entries) const;
+  void replace_teks(TimePoint now, const SaPolicy& sa);
+  void replace_kek(TimePoint now);
+  void new_keys(TimePoint now);
+  [[nodiscard]] bool adopt_policy(TimePoint now);
+  [[nodiscard]] Result<std::vector<std::uint32_t>> spend_sender_ids(TimePoint now,
+                                                                    std::size_t count);
+  Status delete_obsolete(TimePoint now);
+  [[nodiscard]] std::vector<AclEntry> policy_exclusions() const;
+  [[nodiscard]] std::vector<AclEntry> stale_exclusions() const;
+  void evict_silent(TimePoint now);
+  void report_failure(const Status& status) const;
+
+  World& world_;
+  KsGroupState state_;
+  KsStore store_;
+  RekeySender sender_;
+  std::optional<TimePoint> exclusions_due_;  ///< when stale exclusions are deleted
+};
+
+}  // namespace cohort::gdoi

@@ -1,0 +1,366 @@
+#include "gdoi/ks_state.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "controlplane/crypto/hash.hpp"
+#include "gdoi/reasons.hpp"
+
+namespace cohort::gdoi {
+namespace {
+
+using namespace std::chrono;
+
+constexpr std::string_view magic = "COHORTKS";
+constexpr std::uint16_t version = 1;
+constexpr std::uint32_t shards = 64;
+constexpr std::size_t checksum_octets = 32;
+
+/// Times are stored as what is left of them, beside the wall clock of the writing.
+struct Times {
+  TimePoint now;
+  seconds elapsed{0};  ///< between writing and reading
+
+  void write(Writer& out, TimePoint when) const {
+    const auto left = duration_cast<milliseconds>(when - now).count();
+    out.u64(static_cast<std::uint64_t>(left));
+  }
+  [[nodiscard]] TimePoint read(Reader& in) const {
+    const auto left = static_cast<std::int64_t>(in.u64());
+    constexpr std::int64_t limit = std::int64_t{1000} * 86400 * 366 * 100;
+    return now + milliseconds(std::clamp(left, -limit, limit)) - elapsed;
+  }
+};
+
+void write_octets(Writer& out, ByteView octets) {
+  out.u16(static_cast<std::uint16_t>(octets.size())).bytes(octets);
+}
+ByteView read_octets(Reader& in) {
+  const std::size_t size = in.u16();
+  return in.take(size);
+}
+void write_text(Writer& out, const std::string& text) {
+  write_octets(out, as_bytes(text));
+}
+std::string read_text(Reader& in) {
+  const ByteView octets = read_octets(in);
+  return {octets.begin(), octets.end()};
+}
+void write_address(Writer& out, const IpAddress& address) {
+  write_octets(out, address.bytes());
+}
+IpAddress read_address(Reader& in) {
+  return IpAddress::from_bytes(read_octets(in)).value_or(IpAddress{});
+}
+void write_endpoint(Writer& out, const Endpoint& end) {
+  write_address(out, end.address);
+  out.u16(end.port);
+}
+Endpoint read_endpoint(Reader& in) {
+  Endpoint end;
+  end.address = read_address(in);
+  end.port = in.u16();
+  return end;
+}
+
+// ---- policy values ------------------------------------------------------------------------------
+
+void write_entry(Writer& out, const AclEntry& entry) {
+  const dataplane::Selector& s = entry.selector;
+  out.u8(entry.permit ? 1 : 0);
+  write_address(out, s.source.address);
+  out.u8(s.source.length);
+  write_address(out, s.destination.address);
+  out.u8(s.destination.length).u8(s.protocol);
+  out.u16(s.source_ports.first).u16(s.source_ports.last);
+  out.u16(s.destination_ports.first).u16(s.destination_ports.last);
+}
+
+AclEntry read_entry(Reader& in) {
+  AclEntry entry;
+  dataplane::Selector& s = entry.selector;
+  entry.permit = in.u8() != 0;
+  s.source.address = read_address(in);
+  s.source.length = in.u8();
+  s.destination.address = read_address(in);
+  s.destination.length = in.u8();
+  s.protocol = in.u8();
+  s.source_ports.first = in.u16();
+  s.source_ports.last = in.u16();
+  s.destination_ports.first = in.u16();
+  s.destination_ports.last = in.u16();
+  return entry;
+}
+
+void write_entries(Writer& out, const std::vector<AclEntry>& entries) {
+  out.u16(static_cast<std::uint16_t>(entries.size()));
+  for (const AclEntry& entry : entries) write_entry(out, entry);
+}
+
+std::vector<AclEntry> read_entries(Reader& in) {
+  std::vector<AclEntry> entries;
+  const std::size_t count = in.u16();
+  for (std::size_t i = 0; i < count && in.ok(); ++i) entries.push_back(read_entry(in));
+  return entries;
+}
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+void write_rekey(Writer& out, const Times& times, const std::shared_ptr<RekeySa>& sa) {
+  out.u8(sa ? 1 : 0);
+  if (!sa) return;
+  out.bytes(sa->kek.spi).u8(static_cast<std::uint8_t>(sa->kek.cipher));
+  out.u8(static_cast<std::uint8_t>(sa->kek.signature_hash));
+  write_octets(out, sa->kek.iv.view());
+  write_octets(out, sa->kek.key.view());
+  write_octets(out, sa->kek.signature_key_spki);
+  out.u32(sa->seq).u64(static_cast<std::uint64_t>(sa->lifetime.count()));
+  times.write(out, sa->kek.expires);
+  times.write(out, sa->made);
+}
+
+std::shared_ptr<RekeySa> read_rekey(Reader& in, const Times& times) {
+  if (in.u8() == 0) return nullptr;
+  auto sa = std::make_shared<RekeySa>();
+  const ByteView spi = in.take(sa->kek.spi.size());
+  if (in.ok()) std::copy(spi.begin(), spi.end(), sa->kek.spi.begin());
+  sa->kek.cipher = static_cast<crypto::Cipher>(in.u8());
+  sa->kek.signature_hash = static_cast<crypto::Hash>(in.u8());
+  sa->kek.iv = Secret(read_octets(in));
+  sa->kek.key = Secret(read_octets(in));
+  sa->kek.signature_key_spki = to_bytes(read_octets(in));
+  sa->seq = in.u32();
+  sa->lifetime = seconds(in.u64());
+  sa->kek.expires = times.read(in);
+  sa->made = times.read(in);
+  return sa;
+}
+
+void write_optional_time(Writer& out, const Times& times, const std::optional<TimePoint>& when) {
+  out.u8(when ? 1 : 0);
+  if (when) times.write(out, *when);
+}
+
+std::optional<TimePoint> read_optional_time(Reader& in, const Times& times) {
+  if (in.u8() == 0) return std::nullopt;
+  return times.read(in);
+}
+
+void write_tek(Writer& out, const Times& times, const GroupTek& tek) {
+  out.u32(tek.tek.spi).u8(static_cast<std::uint8_t>(tek.tek.suite));
+  write_octets(out, tek.tek.cipher_key.view());
+  write_octets(out, tek.tek.integrity_key.view());
+  write_octets(out, tek.tek.salt.view());
+  out.u8(static_cast<std::uint8_t>(tek.tek.replay)).u16(tek.tek.replay_window);
+  out.u32(tek.sa_number).u64(static_cast<std::uint64_t>(tek.lifetime.count()));
+  times.write(out, tek.tek.expires);
+  times.write(out, tek.made);
+  times.write(out, tek.activate);
+  write_optional_time(out, times, tek.superseded);
+  write_optional_time(out, times, tek.delete_at);
+  write_entries(out, tek.entries);
+}
+
+GroupTek read_tek(Reader& in, const Times& times) {
+  GroupTek tek;
+  tek.tek.spi = in.u32();
+  tek.tek.suite = static_cast<dataplane::Suite>(in.u8());
+  tek.tek.cipher_key = Secret(read_octets(in));
+  tek.tek.integrity_key = Secret(read_octets(in));
+  tek.tek.salt = Secret(read_octets(in));
+  tek.tek.replay = static_cast<dataplane::ReplayKind>(in.u8());
+  tek.tek.replay_window = in.u16();
+  tek.sa_number = in.u32();
+  tek.lifetime = seconds(in.u64());
+  tek.tek.expires = times.read(in);
+  tek.made = times.read(in);
+  tek.activate = times.read(in);
+  tek.superseded = read_optional_time(in, times);
+  tek.delete_at = read_optional_time(in, times);
+  tek.entries = read_entries(in);
+  return tek;
+}
+
+Bytes write_keys(const Times& times, const KsGroupState& state) {
+  Writer out;
+  write_rekey(out, times, state.keys.rekey);
+  write_rekey(out, times, state.keys.previous);
+  out.u16(static_cast<std::uint16_t>(state.keys.teks.size()));
+  for (const GroupTek& tek : state.keys.teks) write_tek(out, times, tek);
+  out.u8(state.keys.sender_ids.bits()).u32(state.keys.sender_ids_reserved);
+  out.u64(state.keys.generation).u32(state.members.next_id());
+  write_entries(out, state.exclusions);
+  out.u16(static_cast<std::uint16_t>(state.removed.size()));
+  for (const std::string& identity : state.removed) write_text(out, identity);
+  return out.take();
+}
+
+void read_keys(Reader& in, const Times& times, KsGroupState& state) {
+  state.keys.rekey = read_rekey(in, times);
+  state.keys.previous = read_rekey(in, times);
+  const std::size_t teks = in.u16();
+  for (std::size_t i = 0; i < teks && in.ok(); ++i) {
+    state.keys.teks.push_back(read_tek(in, times));
+  }
+  const std::uint8_t bits = in.u8();
+  const std::uint32_t reserved = in.u32();
+  if (in.ok() && bits >= 1 && bits <= 24) state.keys.sender_ids = SenderIdAllocator(bits);
+  state.keys.sender_ids.resume_at(reserved);
+  state.keys.sender_ids_reserved = reserved;
+  state.keys.generation = in.u64() + 1;
+  state.members.skip_ids_below(in.u32());
+  state.exclusions = read_entries(in);
+  const std::size_t removed = in.u16();
+  for (std::size_t i = 0; i < removed && in.ok(); ++i) state.removed.insert(read_text(in));
+}
+
+// ---- members ------------------------------------------------------------------------------------
+
+void write_member(Writer& out, const Times& times, const Member& member) {
+  out.u32(member.id);
+  write_text(out, member.identity);
+  write_endpoint(out, member.remote);
+  write_endpoint(out, member.local);
+  out.u8(member.cohort ? 1 : 0);
+  times.write(out, member.registered);
+  out.u64(member.registrations).u64(member.rekeys_sent).u64(member.acks_received);
+  out.u32(member.unanswered).u32(member.last_seq_sent).u32(member.last_seq_acknowledged);
+  out.u16(static_cast<std::uint16_t>(member.sender_ids.size()));
+  for (const std::uint32_t id : member.sender_ids) out.u32(id);
+}
+
+Member read_member(Reader& in, const Times& times) {
+  Member member;
+  member.id = in.u32();
+  member.identity = read_text(in);
+  member.remote = read_endpoint(in);
+  member.local = read_endpoint(in);
+  member.cohort = in.u8() != 0;
+  member.registered = times.read(in);
+  member.registrations = in.u64();
+  member.rekeys_sent = in.u64();
+  member.acks_received = in.u64();
+  member.unanswered = in.u32();
+  member.last_seq_sent = in.u32();
+  member.last_seq_acknowledged = in.u32();
+  const std::size_t ids = in.u16();
+  for (std::size_t i = 0; i < ids && in.ok(); ++i) member.sender_ids.push_back(in.u32());
+  return member;
+}
+
+// ---- the frame around each blob -----------------------------------------------------------------
+
+Bytes frame(WallTime wall, ByteView content) {
+  Writer out;
+  out.bytes(as_bytes(magic)).u16(version);
+  out.u64(static_cast<std::uint64_t>(wall.time_since_epoch().count())).bytes(content);
+  out.bytes(crypto::digest(crypto::Hash::sha256, {out.view()}));
+  return out.take();
+}
+
+struct Unframed {
+  WallTime written;
+  ByteView content;
+};
+
+Result<Unframed> unframe(ByteView blob, const std::string& name) {
+  if (blob.size() < magic.size() + 2 + 8 + checksum_octets) {
+    return fail(corrupt_state, name + ": too short");
+  }
+  const ByteView body = blob.first(blob.size() - checksum_octets);
+  if (!equal(crypto::digest(crypto::Hash::sha256, {body}), blob.last(checksum_octets))) {
+    return fail(corrupt_state, name + ": the checksum is wrong");
+  }
+  Reader in(body);
+  if (!equal(in.take(magic.size()), as_bytes(magic))) {
+    return fail(corrupt_state, name + ": not a key server's state");
+  }
+  if (const std::uint16_t found = in.u16(); found != version) {
+    return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, found, version));
+  }
+  const WallTime written{seconds(in.u64())};
+  return Unframed{written, in.rest()};
+}
+
+seconds elapsed_since(WallTime written, WallTime now) {
+  return now > written ? now - written : seconds{0};  // a clock that went back adds no life
+}
+
+/// Group names are the operator's; a store's names are [a-z0-9._-/].
+std::string store_prefix(const std::string& group) {
+  return "gdoi/" + to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes(group)})).substr(0, 16);
+}
+
+}  // namespace
+
+KsStore::KsStore(World& world, const std::string& group)
+    : world_(world), prefix_(store_prefix(group)) {}
+
+Status KsStore::save_keys(TimePoint now, const KsGroupState& state) {
+  Bytes content = write_keys(Times{now}, state);
+  Bytes blob = frame(world_.clock.wall(), content);
+  zeroize(content);
+  const Status stored = world_.store.put(prefix_ + "/keys", blob);
+  zeroize(blob);
+  return stored;
+}
+
+Status KsStore::save_shard(TimePoint now, const KsGroupState& state, std::uint32_t shard) {
+  Writer out;
+  const std::size_t count_at = out.size();
+  out.u16(0);
+  std::uint16_t count = 0;
+  for (const auto& [id, member] : state.members.all()) {
+    if (id % shards != shard) continue;
+    write_member(out, Times{now}, member);
+    ++count;
+  }
+  out.patch_u16(count_at, count);
+  return world_.store.put(fmt::format("{}/members.{}", prefix_, shard),
+                          frame(world_.clock.wall(), out.view()));
+}
+
+Status KsStore::save_member(TimePoint now, const KsGroupState& state, MemberId id) {
+  return save_shard(now, state, id % shards);
+}
+
+Status KsStore::save_all_members(TimePoint now, const KsGroupState& state) {
+  for (std::uint32_t shard = 0; shard < shards; ++shard) {
+    COHORT_CHECK(save_shard(now, state, shard));
+  }
+  return {};
+}
+
+Result<bool> KsStore::load(TimePoint now, KsGroupState& state) {
+  const std::string keys_name = prefix_ + "/keys";
+  COHORT_TRY(auto blob, world_.store.get(keys_name));
+  if (!blob) return false;
+  COHORT_TRY(const Unframed keys, unframe(*blob, keys_name));
+  Reader in(keys.content);
+  read_keys(in, Times{now, elapsed_since(keys.written, world_.clock.wall())}, state);
+  zeroize(*blob);
+  if (!in.ok() || !in.empty()) return fail(corrupt_state, keys_name + ": bad content");
+  for (std::uint32_t shard = 0; shard < shards; ++shard) {
+    const std::string name = fmt::format("{}/members.{}", prefix_, shard);
+    COHORT_TRY(const auto stored, world_.store.get(name));
+    if (!stored) continue;
+    COHORT_TRY(const Unframed content, unframe(*stored, name));
+    Reader members(content.content);
+    const Times times{now, elapsed_since(content.written, world_.clock.wall())};
+    const std::size_t count = members.u16();
+    for (std::size_t i = 0; i < count && members.ok(); ++i) {
+      state.members.restore(read_member(members, times));
+    }
+    if (!members.ok() || !members.empty()) return fail(corrupt_state, name + ": bad content");
+  }
+  return true;
+}
+
+Status KsStore::erase() {
+  for (std::uint32_t shard = 0; shard < shards; ++shard) {
+    COHORT_CHECK(world_.store.remove(fmt::format("{}/members.{}", prefix_, shard)));
+  }
+  return world_.store.remove(prefix_ + "/keys");
+}
+
+}  // namespace cohort::gdoi

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "controlplane/world/world.hpp"
+#include "gdoi/keys.hpp"
+#include "gdoi/membership.hpp"
+#include "gdoi/options.hpp"
+
+/// What a key server knows of one group, and how it survives a restart.
+namespace cohort::gdoi {
+
+struct KsCounters {
+  std::uint64_t registrations = 0, refused = 0;
+  std::uint64_t rekeys = 0, kek_rekeys = 0, pushes_sent = 0, retransmissions = 0;
+  std::uint64_t acks_received = 0, evictions = 0;
+};
+
+struct KsGroupState {
+  KeyServerOptions options;
+  GroupKeys keys;
+  Membership members;
+  std::set<std::string> removed;     ///< identities that an operator removed; bounded
+  std::vector<AclEntry> exclusions;  ///< last distributed, to know what a change deletes
+  KsCounters counters;               ///< since the start; not stored
+
+  [[nodiscard]] const GroupPolicy& policy() const { return options.policy; }
+};
+
+inline constexpr std::size_t removed_identities_max = 1024;
+
+/// Stored under "gdoi/GROUP/keys" and "gdoi/GROUP/members.N": the members are divided so that a
+/// registration writes little. Each blob: magic, version, when it was written, content, SHA-256.
+class KsStore {
+ public:
+  KsStore(World& world, const std::string& group);
+
+  /// Keys, SEQ, reserved sender ids, removed identities. Durable when it returns.
+  Status save_keys(TimePoint now, const KsGroupState& state);
+  /// The blob that holds this member (also when it has just gone).
+  Status save_member(TimePoint now, const KsGroupState& state, MemberId id);
+  Status save_all_members(TimePoint now, const KsGroupState& state);
+  /// Fills `state` from the store; false if there is nothing stored. What has expired meanwhile
+  /// comes back expired. corrupt_state if a blob is damaged: nothing is half-loaded into use.
+  Result<bool> load(TimePoint now, KsGroupState& state);
+  Status erase();
+
+ private:
+  Status save_shard(TimePoint now, const KsGroupState& state, std::uint32_t shard);
+  World& world_;
+  std::string prefix_;
+};
+
+}  // namespace cohort::gdoi

@@ -1,0 +1,172 @@
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "gdoi/events.hpp"
+#include "gdoi/member_group.hpp"
+#include "gdoi/reasons.hpp"
+
+// A member's keys and its dataplane; and what it shows.
+namespace cohort::gdoi {
+namespace {
+
+using namespace std::chrono;
+
+constexpr Duration install_retry = seconds{1};
+
+seconds whole(Duration duration) {
+  return std::max(duration_cast<seconds>(duration), seconds{0});
+}
+
+}  // namespace
+
+void MemberGroup::install(TimePoint now) {
+  install_retry_at_ = never;
+  keys_next_ = keys_.next_change(now);
+  const Status applied = world_.dataplane.apply(options_.port_pair, keys_.snapshot(now));
+  if (applied) return;
+  report(events::gm_dataplane_failed, {{"error", applied.error().text()}});
+  install_retry_at_ = now + install_retry;
+}
+
+void MemberGroup::on_keys_timer(TimePoint now) {
+  if (keys_next_ > now && install_retry_at_ > now) return;
+  const bool had_kek = keys_.kek().has_value();
+  const std::size_t before = keys_.teks().size();
+  if (keys_.expire(now)) {
+    if (keys_.teks().size() < before) {
+      report(events::gm_sa_expired, {{"teks", fmt::format("{}", before - keys_.teks().size())}});
+    }
+    if (had_kek && !keys_.kek() && state_ == MemberState::registered) {
+      reregister_at_ = now;  // no rekey can reach us any more
+    }
+  } else if (install_retry_at_ > now) {
+    report(events::gm_sa_activated);
+  }
+  install(now);
+  if (had_keys_ && !keys_.usable(now) && state_ != MemberState::stopped) {
+    had_keys_ = false;
+    report(events::gm_no_keys);
+    if (state_ == MemberState::registered) reregister_at_ = now;
+  }
+}
+
+/// Counters that near their end: new sender ids come with a registration (RFC 6407 section
+/// 5.6.4.3). For suites without them only a rekey helps, so it is reported once.
+void MemberGroup::look_at_usage(TimePoint now) {
+  usage_at_ = now + options_.usage_poll;
+  const dataplane::Usage usage = world_.dataplane.usage(options_.port_pair);
+  bool again = false;
+  for (const dataplane::SaUsage& sa : usage.sas) {
+    const auto tek = keys_.teks().find(sa.spi);
+    if (tek == keys_.teks().end() || sa.exhausted_permille < options_.exhausted_permille) continue;
+    if (!exhausted_.insert(sa.spi).second) continue;
+    again = again || dataplane::shape_of(tek->second.tek.suite).aead;
+    report(events::gm_re_register,
+           {{"why", "a traffic key is nearly used up"}, {"spi", fmt::format("0x{:08x}", sa.spi)}});
+  }
+  if (again && state_ == MemberState::registered) reregister_at_ = now;
+}
+
+void MemberGroup::follow_multicast() {
+  std::optional<IpAddress> wanted;
+  if (keys_.kek() && keys_.kek()->offer.transport == RekeyTransport::multicast) {
+    wanted = keys_.kek()->offer.destination;
+  }
+  if (wanted == joined_) return;
+  if (joined_) world_.outbox.leave_multicast(*joined_, local_.address);
+  if (wanted) world_.outbox.join_multicast(*wanted, local_.address);
+  joined_ = wanted;
+}
+
+// ---- status -------------------------------------------------------------------------------------
+
+std::string_view name_of(MemberState state) {
+  switch (state) {
+    case MemberState::stopped:
+      return "Not registered";
+    case MemberState::connecting:
+      return "Registering (phase 1)";
+    case MemberState::requesting:
+      return "Registering (policy)";
+    case MemberState::proving:
+      return "Registering (keys)";
+    case MemberState::registered:
+      return "Registered";
+    case MemberState::waiting:
+      return "Waiting to register";
+  }
+  return "";
+}
+
+GroupMemberStatus MemberGroup::status(TimePoint now) const {
+  GroupMemberStatus out;
+  out.name = options_.group_name;
+  out.id = options_.id;
+  out.servers = options_.servers;
+  out.port_pair = options_.port_pair;
+  out.state = state_;
+  out.registered = keys_.usable(now);
+  out.local = local_;
+  out.remote = remote_;
+  out.registered_with = registered_with_;
+  if (reregister_at_ != never) out.reregisters_in = whole(reregister_at_ - now);
+  out.registrations_attempted = counters_.attempted;
+  out.registrations_succeeded = counters_.succeeded;
+  out.last_rekey_from = last_rekey_from_;
+  out.last_rekey_seq = last_rekey_seq_;
+  if (last_rekey_at_) out.last_rekey_ago = whole(now - *last_rekey_at_);
+  out.rekeys_received = counters_.rekeys;
+  out.unicast_rekeys_received = counters_.unicast_rekeys;
+  out.rekey_acks_sent = counters_.acks;
+  out.rekeys_since_registration = counters_.since_registration;
+  out.rekeys_refused = counters_.refused;
+  out.last_failure = last_failure_;
+  out.fail_close = options_.fail_close;
+  out.unknown_spi = world_.dataplane.usage(options_.port_pair).unknown_spi;
+  if (!options_.allow_weak) {
+    out.allowed_rekey_cipher = "any AES";
+    out.allowed_rekey_hash = "any SHA-2";
+  }
+  if (!options_.accepted_suites.empty()) {
+    out.allowed_transforms.clear();
+    for (const dataplane::Suite suite : options_.accepted_suites) {
+      out.allowed_transforms +=
+          (out.allowed_transforms.empty() ? "" : ", ") + transform_text(suite);
+    }
+  }
+  for (const MemberEntry& entry : keys_.entries()) out.acl.push_back(entry.acl.text());
+  for (const AclEntry& entry : options_.local_exclusions) out.local_acl.push_back(entry.text());
+  if (const auto& kek = keys_.kek()) {
+    out.kek = GmKekStatus{kek->kek.spi,
+                          kek->offer.transport,
+                          whole(kek->kek.expires - now),
+                          kek->kek.cipher,
+                          kek->kek.signature_hash,
+                          kek->key.bits(),
+                          kek->seq,
+                          kek->offer.acknowledge.has_value()};
+  }
+  for (const dataplane::Sa& sa : keys_.snapshot(now).sas) {
+    const MemberTek& tek = keys_.teks().at(sa.spi);
+    GmTekStatus item;
+    item.spi = sa.spi;
+    item.suite = sa.suite;
+    item.transform = transform_text(sa.suite);
+    item.remaining = whole(tek.tek.expires - now);
+    item.replay = sa.replay;
+    item.replay_window = sa.replay_window;
+    item.cipher_key_octets = static_cast<unsigned>(sa.cipher_key.size());
+    item.integrity_key_octets = static_cast<unsigned>(sa.integrity_key.size());
+    item.sender_ids = sa.sender_ids;
+    for (const MemberEntry& entry : keys_.entries()) {
+      const bool ours = std::find(entry.spis.begin(), entry.spis.end(), sa.spi) != entry.spis.end();
+      if (!ours) continue;
+      item.acl.push_back(entry.acl.text());
+      item.sending = item.sending || keys_.send_spi(entry, now) == sa.spi;
+    }
+    out.teks.push_back(std::move(item));
+  }
+  return out;
+}
+
+}  // namespace cohort::gdoi

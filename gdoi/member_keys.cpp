@@ -1,0 +1,312 @@
+#include "gdoi/member_keys.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "gdoi/reasons.hpp"
+
+namespace cohort::gdoi {
+namespace {
+
+using std::chrono::seconds;
+
+bool names(const MemberEntry& entry, std::uint32_t spi) {
+  return std::find(entry.spis.begin(), entry.spis.end(), spi) != entry.spis.end();
+}
+
+const AclEntry& acl_of(const std::variant<OfferedSa, OfferedExclusion>& item) {
+  if (const auto* sa = std::get_if<OfferedSa>(&item)) return sa->entry;
+  return std::get<OfferedExclusion>(item).entry;
+}
+
+std::vector<AclEntry> order_of(const OfferedPolicy& policy) {
+  std::vector<AclEntry> order;
+  for (const auto& item : policy.items) {
+    const AclEntry& acl = acl_of(item);
+    if (std::find(order.begin(), order.end(), acl) == order.end()) order.push_back(acl);
+  }
+  return order;
+}
+
+bool is_zero(ByteView octets) {
+  return std::all_of(octets.begin(), octets.end(), [](std::uint8_t o) { return o == 0; });
+}
+
+}  // namespace
+
+// ---- taking keys over ---------------------------------------------------------------------------
+
+MemberEntry& MemberKeys::entry_for(std::vector<MemberEntry>& entries, const AclEntry& acl) {
+  for (MemberEntry& entry : entries) {
+    if (entry.acl == acl) return entry;
+  }
+  MemberEntry entry;
+  entry.acl = acl;
+  entries.push_back(std::move(entry));
+  return entries.back();
+}
+
+/// Reads every TEK that the policy names, so that nothing is half-installed.
+Status MemberKeys::add_teks(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                            std::map<std::uint32_t, MemberTek>& added) const {
+  for (const auto& item : policy.items) {
+    const auto* sa = std::get_if<OfferedSa>(&item);
+    if (sa == nullptr || added.contains(sa->spi)) continue;
+    MemberTek tek;
+    COHORT_TRY(tek.tek, read_tek(*sa, kd));
+    tek.tek.send_from = now;
+    tek.tek.expires = now + sa->lifetime;
+    tek.lifetime = sa->lifetime;
+    tek.may_send = sa->may_send;
+    tek.may_receive = sa->may_receive;
+    added.emplace(sa->spi, std::move(tek));
+  }
+  return {};
+}
+
+Status MemberKeys::install_kek(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                               std::optional<std::uint32_t> seq, const std::optional<KekSpi>& older,
+                               bool& changed) {
+  if (!policy.kek) return {};
+  if (kek_ && kek_->kek.spi == policy.kek->spi) {
+    // The PULL and PUSH race, RFC 6407 section 3.3: a SEQ that we are beyond is stale.
+    kek_->seq = std::max(kek_->seq, seq.value_or(0));
+    kek_->kek.expires = now + policy.kek->lifetime;
+    kek_->offer = *policy.kek;
+    return {};
+  }
+  COHORT_TRY(Kek kek, read_kek(*policy.kek, kd, older));
+  if (kek.signature_key_spki.empty()) {
+    if (!kek_) return fail(missing_key, "SIG_ALGORITHM_KEY");
+    kek.signature_key_spki = kek_->kek.signature_key_spki;  // sent only when it changes
+  }
+  COHORT_TRY(crypto::PublicKey key, crypto::PublicKey::from_spki(kek.signature_key_spki));
+  if (key.type() != policy.kek->signature_type) {
+    return fail(unsupported_policy, "SIG_ALGORITHM and the key are of two kinds");
+  }
+  if (key.type() == crypto::KeyType::rsa && key.bits() < 2048 && !options_.allow_weak) {
+    return fail(weak_rekey_policy, fmt::format("RSA with {} bits", key.bits()));
+  }
+  kek.expires = now + policy.kek->lifetime;
+  MemberKek fresh{std::move(kek), std::move(key), *policy.kek, seq.value_or(0), {}, {}, {}};
+  if (kek_) fresh.form = kek_->form;
+  // The old one stays a while: the key server may repeat its last rekey under it.
+  previous_kek_ = std::move(kek_);
+  kek_ = std::move(fresh);
+  changed = true;
+  return {};
+}
+
+Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                           std::optional<std::uint32_t> seq) {
+  std::map<std::uint32_t, MemberTek> fresh;
+  COHORT_CHECK(add_teks(now, policy, kd, fresh));
+  COHORT_TRY(GrantedSenderIds ids, read_sender_ids(kd));
+  if (policy.counter_mode() && ids.ids.empty()) return fail(missing_sender_id);
+  bool new_kek = false;
+  COHORT_CHECK(install_kek(now, policy, kd, seq, std::nullopt, new_kek));
+  if (!policy.kek) kek_.reset();
+
+  std::vector<MemberEntry> entries;
+  for (const auto& item : policy.items) {
+    MemberEntry& entry = entry_for(entries, acl_of(item));
+    if (const auto* sa = std::get_if<OfferedSa>(&item)) {
+      if (!names(entry, sa->spi)) entry.spis.push_back(sa->spi);
+      entry.replay_window = sa->replay_window ? sa->replay_window : entry.replay_window;
+    } else {
+      entry.exclusion_id = std::get<OfferedExclusion>(item).id;
+    }
+  }
+  activation_delay_ = policy.activation_delay.value_or(seconds{0});
+  for (const MemberEntry& entry : entries) {
+    // Amid a rekey an entry comes with its old TEK and, last, with the one that is to follow.
+    if (entry.spis.size() < 2) continue;
+    fresh.at(entry.spis.back()).tek.send_from = now + activation_delay_;
+  }
+  for (auto& [spi, tek] : fresh) {
+    if (const auto known = teks_.find(spi); known != teks_.end()) {
+      tek.tek.send_from = std::min(tek.tek.send_from, known->second.tek.send_from);
+    }
+  }
+  // What the registration does not name may still be under way to us.
+  for (const MemberEntry& old : entries_) {
+    for (MemberEntry& entry : entries) {
+      if (entry.acl != old.acl) continue;
+      for (auto spi = old.spis.rbegin(); spi != old.spis.rend(); ++spi) {
+        const auto known = teks_.find(*spi);
+        if (names(entry, *spi) || known == teks_.end()) continue;
+        entry.spis.insert(entry.spis.begin(), *spi);
+        known->second.receive_only_now = true;
+        fresh.try_emplace(*spi, std::move(known->second));
+      }
+    }
+  }
+  teks_ = std::move(fresh);
+  entries_ = std::move(entries);
+  if (!ids.ids.empty()) sender_ids_ = std::move(ids);
+  return {};
+}
+
+// ---- rekey --------------------------------------------------------------------------------------
+
+/// Entries that a rekey names keep their places if their order is the one that we have; else the
+/// rekey brings a changed policy, whose entries go before the older ones.
+void MemberKeys::reorder(const OfferedPolicy& policy) {
+  const std::vector<AclEntry> order = order_of(policy);
+  std::vector<AclEntry> ours;
+  for (const MemberEntry& entry : entries_) {
+    if (std::find(order.begin(), order.end(), entry.acl) != order.end()) ours.push_back(entry.acl);
+  }
+  if (ours == order) return;
+  std::vector<MemberEntry> sorted;
+  for (const AclEntry& acl : order) {
+    const auto found = std::find_if(entries_.begin(), entries_.end(),
+                                    [&](const MemberEntry& entry) { return entry.acl == acl; });
+    if (found == entries_.end()) {
+      sorted.push_back({acl, 0, {}, {}});
+    } else {
+      sorted.push_back(std::move(*found));
+      entries_.erase(found);
+    }
+  }
+  for (MemberEntry& entry : entries_) sorted.push_back(std::move(entry));
+  entries_ = std::move(sorted);
+}
+
+Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
+                                              const std::optional<OfferedPolicy>& policy,
+                                              const PushContent& content, const KekSpi& under) {
+  Change change;
+  std::map<std::uint32_t, MemberTek> added;
+  if (policy) COHORT_CHECK(add_teks(now, *policy, *content.kd, added));
+  // RFC 5374 section 4.2.1: a Delete beside new policy takes effect after the deactivation delay.
+  const TimePoint when =
+      now + (policy ? policy->deactivation_delay.value_or(seconds{0}) : seconds{0});
+  for (const DeletePayload& del : content.deletes) {
+    if (del.protocol == protocol_exclusion) {
+      delete_exclusions(del);
+    } else if (del.protocol == protocol_kek) {
+      for (const Bytes& spi : del.spis) {
+        if (kek_ && (is_zero(spi) || equal(spi, kek_->kek.spi))) change.kek_deleted = true;
+      }
+    } else {
+      delete_teks(when, now, del, change);
+    }
+  }
+  if (change.kek_deleted) {
+    kek_.reset();
+    previous_kek_.reset();
+  }
+  change.all_teks_deleted = change.deleted_teks != 0 && teks_.empty();
+  if (!policy) return change;
+  COHORT_CHECK(install_kek(now, *policy, *content.kd, std::nullopt, under, change.new_kek));
+  if (policy->activation_delay) activation_delay_ = *policy->activation_delay;
+  reorder(*policy);
+  for (const auto& item : policy->items) {
+    MemberEntry& entry = entry_for(entries_, acl_of(item));
+    const auto* sa = std::get_if<OfferedSa>(&item);
+    if (sa == nullptr) {
+      entry.exclusion_id = std::get<OfferedExclusion>(item).id;
+      continue;
+    }
+    if (sa->replay_window) entry.replay_window = sa->replay_window;
+    if (!teks_.contains(sa->spi)) {
+      if (dataplane::shape_of(sa->suite).aead && sa->may_send && !holds_sender_id()) {
+        change.lacks_sender_id = true;  // RFC 6407 section 4.4: must not be installed
+        continue;
+      }
+      auto& fresh = added.at(sa->spi);
+      fresh.tek.send_from = now + activation_delay_;
+      teks_.emplace(sa->spi, std::move(fresh));
+      ++change.new_teks;
+    }
+    if (!names(entry, sa->spi)) entry.spis.push_back(sa->spi);
+  }
+  return change;
+}
+
+void MemberKeys::drop(std::uint32_t spi) {
+  teks_.erase(spi);
+  for (MemberEntry& entry : entries_) std::erase(entry.spis, spi);
+}
+
+/// An entry whose last TEK is deleted goes with it, unless nothing is left at all: then the group
+/// starts over, and until we have registered again its traffic is dropped, not sent in clear.
+void MemberKeys::delete_teks(TimePoint when, TimePoint now, const DeletePayload& del,
+                             Change& change) {
+  if (del.protocol != protocol_esp) return;
+  std::vector<std::uint32_t> gone;
+  for (auto& [spi, tek] : teks_) {
+    const bool meant = std::any_of(del.spis.begin(), del.spis.end(), [&](const Bytes& octets) {
+      return is_zero(octets) || Reader(octets).u32() == spi;
+    });
+    if (!meant) continue;
+    ++change.deleted_teks;
+    tek.delete_at = when;
+    if (when <= now) gone.push_back(spi);
+  }
+  if (!gone.empty()) (void)expire(now);
+}
+
+void MemberKeys::delete_exclusions(const DeletePayload& del) {
+  std::erase_if(entries_, [&del](const MemberEntry& entry) {
+    if (entry.acl.permit) return false;
+    return std::any_of(del.spis.begin(), del.spis.end(), [&](const Bytes& octets) {
+      return is_zero(octets) || Reader(octets).u32() == entry.exclusion_id;
+    });
+  });
+}
+
+bool MemberKeys::expire(TimePoint now) {
+  std::vector<std::uint32_t> ended, deleted;
+  for (const auto& [spi, tek] : teks_) {
+    if (tek.delete_at && *tek.delete_at <= now) {
+      deleted.push_back(spi);
+    } else if (tek.tek.expires <= now) {
+      ended.push_back(spi);
+    }
+  }
+  for (const std::uint32_t spi : ended) drop(spi);
+  std::vector<AclEntry> emptied;
+  for (const std::uint32_t spi : deleted) {
+    for (const MemberEntry& entry : entries_) {
+      if (names(entry, spi)) emptied.push_back(entry.acl);
+    }
+    drop(spi);
+  }
+  if (!teks_.empty()) {
+    std::erase_if(entries_, [&](const MemberEntry& entry) {
+      return entry.spis.empty() &&
+             std::find(emptied.begin(), emptied.end(), entry.acl) != emptied.end();
+    });
+  }
+  bool kek_ended = false;
+  for (auto* kek : {&kek_, &previous_kek_}) {
+    if (!*kek || (*kek)->kek.expires > now) continue;
+    kek->reset();
+    kek_ended = true;
+  }
+  return kek_ended || !ended.empty() || !deleted.empty();
+}
+
+void MemberKeys::wipe() {
+  entries_.clear();
+  teks_.clear();
+  kek_.reset();
+  previous_kek_.reset();
+  sender_ids_ = {};
+}
+
+MemberKek* MemberKeys::kek_of(const ike::Header& header) {
+  for (auto* kek : {&kek_, &previous_kek_}) {
+    if (!*kek) continue;
+    const KekSpi& spi = (*kek)->kek.spi;
+    if (std::equal(header.initiator.begin(), header.initiator.end(), spi.begin()) &&
+        std::equal(header.responder.begin(), header.responder.end(), spi.begin() + 8)) {
+      return &**kek;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace cohort::gdoi

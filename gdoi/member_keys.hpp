@@ -1,0 +1,104 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controlplane/crypto/key.hpp"
+#include "gdoi/member_policy.hpp"
+
+namespace cohort::gdoi {
+
+/// A TEK at a member.
+struct MemberTek {
+  Tek tek;
+  std::chrono::seconds lifetime{0};
+  bool may_send = true, may_receive = true;
+  /// Not in the latest registration: others may still send with it, we don't.
+  bool receive_only_now = false;
+  std::optional<TimePoint> delete_at;
+};
+
+/// A line of the downloaded policy with its TEKs, older first.
+struct MemberEntry {
+  AclEntry acl;
+  std::uint32_t exclusion_id = 0;
+  std::vector<std::uint32_t> spis;
+  std::optional<std::uint16_t> replay_window;
+};
+
+/// A Rekey SA at a member.
+struct MemberKek {
+  Kek kek;
+  crypto::PublicKey key;
+  OfferedKek offer;
+  std::uint32_t seq = 0;         ///< last accepted, or told by the PULL
+  std::optional<PushForm> form;  ///< in which its signatures verify
+  Bytes last_accepted;           ///< the datagram, to acknowledge a copy of it again
+  TimePoint last_acknowledged{};
+};
+
+/// What a group's policy and keys are at one member, and what the dataplane should do about it.
+/// Knows no messages; every change is followed by a snapshot().
+class MemberKeys {
+ public:
+  explicit MemberKeys(const GroupMemberOptions& options) : options_(options) {}
+
+  /// A registration replaces the policy. TEKs that it does not name stay for reception.
+  Status install(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                 std::optional<std::uint32_t> seq);
+  /// A rekey adds to the policy and deletes from it. `under`: the KEK that it came under.
+  struct Change {
+    bool new_kek = false;
+    bool kek_deleted = false;
+    bool all_teks_deleted = false;
+    bool lacks_sender_id = false;
+    unsigned new_teks = 0, deleted_teks = 0;
+  };
+  Result<Change> update(TimePoint now, const std::optional<OfferedPolicy>& policy,
+                        const PushContent& content, const KekSpi& under);
+  /// Forgets what has ended; true if something did.
+  bool expire(TimePoint now);
+  void wipe();
+
+  [[nodiscard]] dataplane::Snapshot snapshot(TimePoint now) const;
+  /// The next moment at which snapshot() changes by itself.
+  [[nodiscard]] TimePoint next_change(TimePoint now) const;
+  /// When the first entry has no key any more, or the KEK ends; `never` without keys.
+  [[nodiscard]] TimePoint end() const;
+  /// The shortest configured life among the keys that end() looks at.
+  [[nodiscard]] std::chrono::seconds shortest_life() const;
+
+  [[nodiscard]] MemberKek* kek_of(const ike::Header& header);
+  [[nodiscard]] const std::optional<MemberKek>& kek() const { return kek_; }
+  [[nodiscard]] const std::vector<MemberEntry>& entries() const { return entries_; }
+  [[nodiscard]] const std::map<std::uint32_t, MemberTek>& teks() const { return teks_; }
+  [[nodiscard]] const GrantedSenderIds& sender_ids() const { return sender_ids_; }
+  [[nodiscard]] bool usable(TimePoint now) const;  ///< some entry can send
+  /// The SPI that an entry sends with now, 0 for none.
+  [[nodiscard]] std::uint32_t send_spi(const MemberEntry& entry, TimePoint now) const;
+
+ private:
+  MemberEntry& entry_for(std::vector<MemberEntry>& entries, const AclEntry& acl);
+  Status add_teks(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                  std::map<std::uint32_t, MemberTek>& added) const;
+  Status install_kek(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
+                     std::optional<std::uint32_t> seq, const std::optional<KekSpi>& older,
+                     bool& changed);
+  void reorder(const OfferedPolicy& policy);
+  void delete_teks(TimePoint when, TimePoint now, const DeletePayload& del, Change& change);
+  void delete_exclusions(const DeletePayload& del);
+  void drop(std::uint32_t spi);
+  [[nodiscard]] bool holds_sender_id() const { return !sender_ids_.ids.empty(); }
+
+  const GroupMemberOptions& options_;
+  std::vector<MemberEntry> entries_;
+  std::map<std::uint32_t, MemberTek> teks_;
+  std::optional<MemberKek> kek_, previous_kek_;
+  GrantedSenderIds sender_ids_;
+  std::chrono::seconds activation_delay_{0};
+};
+
+}  // namespace cohort::gdoi

@@ -1,0 +1,304 @@
+#include "gdoi/rekey_sender.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+#include "gdoi/algorithms.hpp"
+#include "gdoi/events.hpp"
+#include "gdoi/reasons.hpp"
+
+namespace cohort::gdoi {
+namespace {
+
+constexpr std::size_t rekeys_max = 8;  // under way at once; the oldest gives way
+constexpr std::size_t recent_acks_max = 4096;
+
+crypto::SignatureForm form_of(const KsGroupState& state) {
+  if (state.options.rekey_signing_key.type() != crypto::KeyType::rsa) {
+    return crypto::SignatureForm::ecdsa_concatenated;
+  }
+  return state.policy().rekey.bare_digest_signature ? crypto::SignatureForm::rsa_pkcs1_bare
+                                                    : crypto::SignatureForm::rsa_pkcs1;
+}
+
+bool multicast(const KsGroupState& state) {
+  return state.policy().rekey.transport == RekeyTransport::multicast;
+}
+
+Endpoint source_for(const KsGroupState& state, const Endpoint& local) {
+  const Endpoint& configured = state.options.local;
+  Endpoint source = configured.address.is_unspecified() ? local : configured;
+  if (source.port == 0) source.port = local.port;
+  return source;
+}
+
+}  // namespace
+
+bool RekeySender::Recipient::complete() const {
+  return std::all_of(acknowledged.begin(), acknowledged.end(), [](bool done) { return done; });
+}
+
+bool RekeySender::everybody_answered(const Rekey& rekey) const {
+  return rekey.acknowledged &&
+         std::all_of(rekey.recipients.begin(), rekey.recipients.end(),
+                     [](const Recipient& recipient) { return recipient.complete(); });
+}
+
+PushContext RekeySender::context(TimePoint now) const {
+  Endpoint local = state_.options.local;
+  if (local.address.is_unspecified() && !state_.members.all().empty()) {
+    local = state_.members.all().begin()->second.local;
+  }
+  Endpoint to{local.address.is_v4() ? IpAddress{} : IpAddress::v6({}), 0};
+  if (multicast(state_)) to = *state_.policy().rekey.multicast_destination;
+  const bool ours = state_.members.all_cohort();
+  return PushContext{state_.policy(),
+                     state_.keys,
+                     local,
+                     to,
+                     Extras{state_.policy().send_exclusions || ours, ours},
+                     now};
+}
+
+Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
+                          std::string_view why) {
+  if (state_.members.all().empty() || !under || under->kek.expires <= now) {
+    return store_.save_keys(now, state_);  // nobody could read it
+  }
+  const auto key = state_.options.rekey_signing_key.public_key();
+  COHORT_TRY(std::vector<PushPlan> plans,
+             divide_push(std::move(whole), context(now), under->kek, signature_size(key),
+                         state_.options.push_size_max));
+  if (rekeys_.size() == rekeys_max) rekeys_.pop_front();
+  Rekey rekey;
+  rekey.id = ++last_id_;
+  rekey.under = std::move(under);
+  rekey.plans = std::move(plans);
+  const RekeyPolicy& policy = state_.policy().rekey;
+  rekey.acknowledged = policy.acknowledge && !multicast(state_);
+  rekey.rounds_left = policy.retransmit_number + 1;
+  for (const auto& [id, member] : state_.members.all()) {
+    rekey.recipients.push_back(
+        {id, member.remote, member.local, std::vector<bool>(rekey.plans.size(), false)});
+  }
+  ++state_.counters.rekeys;
+  announce(rekey, why);
+  rekeys_.push_back(std::move(rekey));
+  round(now, rekeys_.back());
+  return {};
+}
+
+void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
+  const bool to_all = multicast(state_);
+  world_.outbox.report({to_all ? &events::ks_send_mcast_rekey : &events::ks_send_unicast_rekey,
+                        {{"group", state_.policy().name},
+                         {"why", std::string(why)},
+                         {to_all ? "destination" : "members",
+                          to_all ? state_.policy().rekey.multicast_destination->text()
+                                 : fmt::format("{}", rekey.recipients.size())},
+                         {"datagrams", fmt::format("{}", rekey.plans.size())},
+                         {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
+}
+
+// One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
+// signatures are asked for; flush() sends in the order of SEQ as they come.
+void RekeySender::round(TimePoint now, Rekey& rekey) {
+  const auto key = state_.options.rekey_signing_key.public_key();
+  std::vector<Outgoing> prepared;
+  for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
+    const auto content = make_push(rekey.plans[i], context(now));
+    if (!content) continue;
+    auto ready = prepare_push(rekey.under->kek, ++rekey.under->seq, *content, signature_size(key));
+    if (!ready) continue;
+    rekey.sent.emplace_back(ready->seq, i);
+    Outgoing out;
+    out.rekey = rekey.id;
+    out.plan = i;
+    out.push = std::move(*ready);
+    out.under = rekey.under;
+    out.again = rekey.rounds_done != 0;
+    prepared.push_back(std::move(out));
+  }
+  --rekey.rounds_left;
+  ++rekey.rounds_done;
+  const RekeyPolicy& policy = state_.policy().rekey;
+  rekey.next = now + (rekey.rounds_left != 0 ? policy.retransmit_interval
+                      : rekey.acknowledged   ? policy.acknowledge_wait
+                                             : std::chrono::milliseconds{0});
+  if (const Status stored = store_.save_keys(now, state_); !stored) {
+    world_.outbox.report({&events::ks_store_failed,
+                          {{"group", state_.policy().name}, {"error", stored.error().text()}}});
+    return;  // a SEQ that a restart could use again must not go out
+  }
+  if (rekey.rounds_done > 1) {
+    world_.outbox.report(
+        {&events::ks_rekey_retransmit,
+         {{"group", state_.policy().name}, {"seq", fmt::format("{}", rekey.under->seq)}}});
+  }
+  for (Outgoing& out : prepared) {
+    out.job = world_.jobs.post(SignJob{state_.options.rekey_signing_key, form_of(state_),
+                                       rekey.under->kek.signature_hash, out.push.digest});
+    outgoing_.push_back(std::move(out));
+  }
+}
+
+bool RekeySender::on_job_done(TimePoint, JobId id, JobResult& result) {
+  for (Outgoing& out : outgoing_) {
+    if (out.job != id || out.signature || out.failed) continue;
+    if (result && std::holds_alternative<Bytes>(*result)) {
+      out.signature = std::get<Bytes>(std::move(*result));
+    } else {
+      out.failed = true;
+      world_.outbox.refuse(
+          {result ? Error(bad_push_signature) : result.error(), "gdoi_push", state_.policy().name});
+    }
+    flush();
+    return true;
+  }
+  return false;
+}
+
+void RekeySender::flush() {
+  while (!outgoing_.empty() && (outgoing_.front().signature || outgoing_.front().failed)) {
+    const Outgoing out = std::move(outgoing_.front());
+    outgoing_.pop_front();
+    if (out.failed) continue;
+    const auto payload = finish_push(out.under->kek, out.push, *out.signature);
+    if (payload) deliver(out, *payload);
+  }
+}
+
+void RekeySender::deliver(const Outgoing& out, const Bytes& payload) {
+  const auto rekey = std::find_if(rekeys_.begin(), rekeys_.end(),
+                                  [&](const Rekey& r) { return r.id == out.rekey; });
+  if (rekey == rekeys_.end()) return;
+  for (const Recipient& recipient : rekey->recipients) {
+    if (recipient.acknowledged[out.plan]) continue;
+    if (Member* member = state_.members.find(recipient.id)) {
+      ++(out.again ? member->rekey_retries : member->rekeys_sent);
+      member->last_seq_sent = out.push.seq;
+    }
+    if (multicast(state_)) continue;
+    ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
+    world_.outbox.send({source_for(state_, recipient.local), recipient.remote, payload});
+  }
+  if (!multicast(state_) || rekey->recipients.empty()) return;
+  ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
+  world_.outbox.send({source_for(state_, rekey->recipients.front().local),
+                      *state_.policy().rekey.multicast_destination, payload});
+}
+
+void RekeySender::settle(const Endpoint& remote) {
+  for (Rekey& rekey : rekeys_) {
+    std::erase_if(rekey.recipients, [&](const Recipient& r) { return r.remote == remote; });
+  }
+}
+
+// ---- acknowledgements: cheap checks first -------------------------------------------------------
+
+std::shared_ptr<RekeySa> RekeySender::sent_under(const ike::Header& header) const {
+  for (const Rekey& rekey : rekeys_) {
+    const KekSpi& spi = rekey.under->kek.spi;
+    if (std::equal(header.initiator.begin(), header.initiator.end(), spi.begin()) &&
+        std::equal(header.responder.begin(), header.responder.end(), spi.begin() + 8)) {
+      return rekey.under;
+    }
+  }
+  return nullptr;
+}
+
+Status RekeySender::on_ack(TimePoint now, const ike::Header& header, const Datagram& datagram) {
+  if (recent_acks_.contains(datagram.payload)) return fail(duplicate_ack);
+  const auto under = sent_under(header);
+  if (!under) return fail(unsolicited_ack, "no rekey is under way under this KEK");
+  COHORT_TRY(const PushAck ack, read_push_ack(AckType::kek_sha256, under->kek, datagram.payload));
+  COHORT_TRY(const GroupId claimed, group_id_from_wire(ack.id));  // an address of either family
+  const auto* address = std::get_if<IpAddress>(&claimed.value);
+  if (address == nullptr) return fail(ack_from_stranger, "the ID is not an address");
+  for (Rekey& rekey : rekeys_) {
+    const auto sent = std::find_if(rekey.sent.begin(), rekey.sent.end(),
+                                   [&](const auto& item) { return item.first == ack.seq; });
+    if (rekey.under != under || !rekey.acknowledged || sent == rekey.sent.end()) continue;
+    auto recipient = std::find_if(rekey.recipients.begin(), rekey.recipients.end(),
+                                  [&](const Recipient& r) { return r.remote == datagram.remote; });
+    if (recipient == rekey.recipients.end()) {
+      recipient = std::find_if(rekey.recipients.begin(), rekey.recipients.end(),
+                               [&](const Recipient& r) { return r.remote.address == *address; });
+    }
+    if (recipient == rekey.recipients.end()) return fail(ack_from_stranger, address->text());
+    recipient->acknowledged[sent->second] = true;
+    ++state_.counters.acks_received;
+    if (Member* member = state_.members.find(recipient->id)) {
+      ++member->acks_received;
+      member->last_seq_acknowledged = ack.seq;
+    }
+    ack_order_.push_back(recent_acks_.insert(datagram.payload).first);
+    if (ack_order_.size() > recent_acks_max) {
+      recent_acks_.erase(ack_order_.front());
+      ack_order_.pop_front();
+    }
+    if (everybody_answered(rekey)) rekey.next = now;
+    return {};
+  }
+  return fail(unsolicited_ack, fmt::format("SEQ {}", ack.seq));
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+void RekeySender::on_timer(TimePoint now) {
+  for (Rekey& rekey : rekeys_) {
+    if (rekey.next > now) continue;
+    if (rekey.rounds_left != 0 && !everybody_answered(rekey) && rekey.under->kek.expires > now) {
+      round(now, rekey);
+    }
+    if (rekey.next > now) continue;
+    const bool signing = std::any_of(outgoing_.begin(), outgoing_.end(),
+                                     [&](const Outgoing& out) { return out.rekey == rekey.id; });
+    if (signing) {
+      rekey.next = now + std::chrono::milliseconds{100};
+    } else {
+      finish(rekey);
+    }
+  }
+  std::erase_if(rekeys_, [](const Rekey& rekey) { return rekey.next == never; });
+}
+
+/// The verdict on a whole rekey.
+void RekeySender::finish(Rekey& rekey) {
+  rekey.next = never;
+  const RekeyPolicy& policy = state_.policy().rekey;
+  std::size_t missing = 0;
+  for (const Recipient& recipient : rekey.recipients) {
+    Member* member = state_.members.find(recipient.id);
+    if (member == nullptr || !rekey.acknowledged) continue;
+    if (recipient.complete()) {
+      member->unanswered = 0;
+      continue;
+    }
+    ++missing;
+    ++member->unanswered;
+    ++member->acks_missed;
+    world_.outbox.report({&events::ks_ack_missing,
+                          {{"group", state_.policy().name},
+                           {"member", member->identity},
+                           {"address", member->remote.text()},
+                           {"rekeys_in_a_row", fmt::format("{}", member->unanswered)}}});
+    const bool may_evict = member->acks_received != 0 || policy.evict_before_first_ack;
+    if (policy.evict_after_unanswered != 0 && may_evict &&
+        member->unanswered >= policy.evict_after_unanswered) {
+      silent_.push_back(member->id);
+    }
+  }
+  world_.outbox.report({&events::ks_rekey_done,
+                        {{"group", state_.policy().name},
+                         {"members", fmt::format("{}", rekey.recipients.size())},
+                         {"without_answer", fmt::format("{}", missing)}}});
+}
+
+TimePoint RekeySender::next_deadline() const {
+  TimePoint next = never;
+  for (const Rekey& rekey : rekeys_) next = std::min(next, rekey.next);
+  return next;
+}
+
+}  // namespace cohort::gdoi

@@ -1,0 +1,302 @@
+#include "gdoi/groupkey_push.hpp"
+#include "tests/exchange/gdoi_fixture.hpp"
+
+/// Rekeys: what reaches a member, when it sends with what, and what it refuses.
+namespace cohort::harness {
+namespace {
+
+using ike::ExchangeType;
+
+class Push : public GdoiDialogue {};
+
+bool is_push(const Datagram& datagram) {
+  const auto header = ike::Header::parse(datagram.payload);
+  return header && header->exchange == ExchangeType::groupkey_push;
+}
+
+// <-- HDR*, SEQ, SA, KD, SIG      --> HDR, HASH, SEQ, ID
+TEST_F(Push, new_teks_are_received_on_at_once_and_sent_with_after_the_activation_delay) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto old_spis = current_spis(server);
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(1s);
+  const auto new_spis = current_spis(server);
+  ASSERT_NE(new_spis, old_spis);
+  EXPECT_EQ(sending(member), old_spis);
+  for (const std::uint32_t spi : new_spis) EXPECT_TRUE(receives(member, spi));
+  net.run_for(18s);
+  EXPECT_EQ(sending(member), old_spis);
+  net.run_for(2s);
+  EXPECT_EQ(sending(member), new_spis);
+  for (const std::uint32_t spi : old_spis) EXPECT_TRUE(receives(member, spi));
+  EXPECT_EQ(sent(ExchangeType::groupkey_push).size(), 1u);
+  EXPECT_EQ(sent(ExchangeType::groupkey_push_ack).size(), 1u);
+  EXPECT_EQ(status(server).acks_received, 1u);
+  EXPECT_EQ(status(member).last_rekey_seq, 1u);
+  EXPECT_EQ(status(member).rekey_acks_sent, 1u);
+  EXPECT_TRUE(member.host->refusals.empty()) << log();
+  EXPECT_TRUE(server.host->refusals.empty()) << log();
+}
+
+TEST_F(Push, keys_are_replaced_before_they_end_and_nobody_is_without_one) {
+  auto policy = default_policy();
+  policy.sas[0].lifetime = 300s;
+  policy.rekey.lifetime = 900s;
+  policy.rekey.retransmit_interval = 10s;
+  Server& server = add_server("10.9.0.2", policy);
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  for (int minute = 0; minute < 60; ++minute) {
+    net.run_for(60s);
+    for (Member& member : members) {
+      const auto spis = sending(member);
+      for (const std::uint32_t spi : spis) {
+        ASSERT_NE(spi, 0u) << "minute " << minute << "\n" << log();
+        // What one sends the other receives.
+        for (Member& other : members) ASSERT_TRUE(receives(other, spi)) << "minute " << minute;
+      }
+    }
+  }
+  EXPECT_GE(status(server).rekeys, 12u);
+  EXPECT_GE(status(server).kek_rekeys, 3u);
+  EXPECT_EQ(status(server).registrations, 2u) << "nobody had to register again\n" << log();
+  EXPECT_EQ(status(server).evictions, 0u);
+}
+
+TEST_F(Push, the_kek_is_replaced_under_the_old_one_and_seq_starts_over) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto before = status(member).kek->spi;
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(1s);
+  EXPECT_NE(status(member).kek->spi, before);
+  EXPECT_EQ(status(member).kek->spi, status(server).kek->spi);
+  EXPECT_EQ(status(server).kek->seq, 0u);
+  const auto push = sent(ExchangeType::groupkey_push).at(0);
+  EXPECT_TRUE(equal(ByteView(push.payload).first(16), before));
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(1s);
+  EXPECT_EQ(status(member).kek->seq, 1u);
+  EXPECT_EQ(status(server).acks_received, 2u);
+  EXPECT_TRUE(member.host->refusals.empty()) << log();
+}
+
+TEST_F(Push, a_replayed_an_old_and_a_forged_push_are_refused) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+    net.run_for(5s);
+  }
+  const auto pushes = sent(ExchangeType::groupkey_push);
+  ASSERT_EQ(pushes.size(), 2u);
+  const auto applied = member.host->dataplane.applied;
+  net.inject(pushes[0].local, pushes[0].remote, pushes[0].payload);  // SEQ 1 after SEQ 2
+  Bytes forged = pushes[1].payload;
+  forged[60] = static_cast<std::uint8_t>(forged[60] ^ 0x10u);
+  net.inject(pushes[1].local, pushes[1].remote, forged);
+  Bytes stranger = pushes[1].payload;
+  stranger[3] = static_cast<std::uint8_t>(stranger[3] ^ 1u);
+  net.inject(pushes[1].local, pushes[1].remote, stranger);
+  Bytes cut = pushes[1].payload;
+  cut.resize(cut.size() - 16);
+  net.inject(pushes[1].local, pushes[1].remote, cut);
+  net.run_for(2s);
+  EXPECT_EQ(member.host->count(gdoi::replayed_push), 2u);  // the forged one has the old SEQ, too
+  EXPECT_EQ(member.host->count(gdoi::unknown_kek), 1u);
+  EXPECT_EQ(member.host->refusals.size(), 4u) << log();
+  EXPECT_EQ(member.host->dataplane.applied, applied);
+  EXPECT_EQ(status(member).rekeys_received, 2u);
+  EXPECT_EQ(status(member).last_rekey_seq, 2u);
+}
+
+// A member knows the KEK but can't sign: it must not be able to burn sequence numbers.
+TEST_F(Push, a_push_signed_by_somebody_else_does_not_advance_seq) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(1s);
+  // A bit of the last blocks damages nothing but SIG.
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.fate = [&](const Datagram& datagram) {
+    if (!is_push(datagram)) return Fate{};
+    Bytes forged = datagram.payload;
+    forged[forged.size() - 40] = static_cast<std::uint8_t>(forged[forged.size() - 40] ^ 4u);
+    return Fate{1, {}, forged};
+  };
+  net.run_for(1s);
+  EXPECT_EQ(member.host->count(gdoi::bad_push_signature), 1u) << log();
+  EXPECT_EQ(status(member).kek->seq, 1u);
+  net.fate = nullptr;
+  net.run_for(60s);  // the retransmission
+  EXPECT_EQ(status(member).kek->seq, 3u);
+  EXPECT_EQ(sending(member), current_spis(server));
+}
+
+TEST_F(Push, a_lost_push_is_sent_again_with_a_new_seq) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.11");
+  add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  int lost = 0;
+  net.fate = [&](const Datagram& datagram) {
+    const bool to_second = datagram.remote == members[1].host->at(gdoi_port);
+    if (is_push(datagram) && to_second && lost++ == 0) return Fate{0};
+    return Fate{};
+  };
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(60s);
+  for (Member& member : members) EXPECT_EQ(sending(member), current_spis(server)) << log();
+  // The first one has answered: only the second is sent to again.
+  EXPECT_EQ(sent(ExchangeType::groupkey_push).size(), 3u);
+  EXPECT_EQ(status(members[0]).rekeys_received, 1u);
+  EXPECT_EQ(status(members[1]).last_rekey_seq, 2u);
+  EXPECT_EQ(status(server).members[1].acks_missed, 0u);
+}
+
+TEST_F(Push, a_lost_acknowledgement_is_given_again) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  int lost = 0;
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    const bool ack = header && header->exchange == ExchangeType::groupkey_push_ack;
+    return ack && lost++ == 0 ? Fate{0} : Fate{};
+  };
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(120s);
+  EXPECT_EQ(status(server).acks_received, 1u);
+  EXPECT_EQ(status(member).rekey_acks_sent, 2u);
+  EXPECT_EQ(status(server).members[0].unanswered_rekeys, 0u);
+  // A copy of the datagram on the network is acknowledged again, too, but not without limit.
+  const auto push = sent(ExchangeType::groupkey_push).back();
+  for (int i = 0; i < 5; ++i) net.inject(push.local, push.remote, push.payload);
+  net.run_for(1s);
+  EXPECT_EQ(status(member).rekey_acks_sent, 3u);
+}
+
+TEST_F(Push, a_member_that_never_answers_is_evicted_after_some_rekeys) {
+  auto policy = default_policy();
+  policy.rekey.retransmit_interval = 5s;
+  Server& server = add_server("10.9.0.2", policy);
+  add_member("10.9.0.11");
+  Member& silent = add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  silent.node.reset();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(status(server).members.size(), 2u);
+    ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+    net.run_for(60s);
+  }
+  ASSERT_EQ(status(server).members.size(), 1u);
+  EXPECT_EQ(status(server).members[0].remote, members[0].host->at(gdoi_port));
+  EXPECT_EQ(server.host->count(gdoi::events::ks_nack_gm_eject), 1u);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_ack_missing), 3u);
+  const auto before = sent(ExchangeType::groupkey_push).size();
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(60s);
+  EXPECT_EQ(sent(ExchangeType::groupkey_push).size(), before + 1);
+  // It may come back.
+  start(silent);
+  ASSERT_TRUE(register_all());
+  EXPECT_EQ(status(server).members.size(), 2u);
+}
+
+TEST_F(Push, forged_copied_and_unasked_acknowledgements_are_refused) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.11");
+  Member& slow = add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  net.fate = [&](const Datagram& datagram) {
+    return is_push(datagram) && datagram.remote == slow.host->at(gdoi_port) ? Fate{0} : Fate{};
+  };
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(1s);
+  const auto ack = sent(ExchangeType::groupkey_push_ack).at(0);
+  net.inject(ack.local, ack.remote, ack.payload);
+  Bytes forged = ack.payload;
+  forged.back() = static_cast<std::uint8_t>(forged.back() ^ 1u);  // another member's address
+  net.inject(slow.host->at(gdoi_port), ack.remote, forged);
+  Bytes other_kek = ack.payload;
+  other_kek[0] = static_cast<std::uint8_t>(other_kek[0] ^ 1u);
+  net.inject(ack.local, ack.remote, other_kek);
+  net.run_for(1s);
+  EXPECT_EQ(server.host->count(gdoi::duplicate_ack), 1u);
+  EXPECT_EQ(server.host->count(gdoi::hash_mismatch), 1u);
+  EXPECT_EQ(server.host->count(gdoi::unsolicited_ack), 1u);
+  EXPECT_EQ(status(server).acks_received, 1u);
+}
+
+TEST_F(Push, multicast_sends_once_for_all) {
+  auto policy = default_policy();
+  policy.rekey.transport = gdoi::RekeyTransport::multicast;
+  policy.rekey.multicast_destination = Endpoint{IpAddress::parse("239.10.1.1").value(), gdoi_port};
+  Server& server = add_server("10.9.0.2", policy);
+  for (const char* address : {"10.9.0.11", "10.9.0.12", "10.9.0.13"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(300s);
+  for (Member& member : members) {
+    EXPECT_EQ(sending(member), current_spis(server));
+    EXPECT_EQ(status(member).kek->transport, gdoi::RekeyTransport::multicast);
+    EXPECT_EQ(status(member).unicast_rekeys_received, 0u);
+  }
+  // Once, and twice again as the policy says; no acknowledgements.
+  EXPECT_EQ(sent(ExchangeType::groupkey_push).size(), 3u);
+  EXPECT_TRUE(sent(ExchangeType::groupkey_push_ack).empty());
+  EXPECT_EQ(server.host->count(gdoi::events::ks_send_mcast_rekey), 1u);
+}
+
+TEST_F(Push, large_updates_are_divided_and_the_order_survives) {
+  auto policy = default_policy();
+  policy.sas[0].suite = dataplane::Suite::aes_256_cbc_sha512_256;
+  policy.sas[0].acl.clear();
+  for (int i = 0; i < 30; ++i) {
+    policy.sas[0].acl.push_back(permit("10.0." + std::to_string(i) + ".0/24", "172.16.0.0/16"));
+  }
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(25s);
+  const auto pushes = sent(ExchangeType::groupkey_push);
+  EXPECT_GE(pushes.size(), 4u);
+  for (const Datagram& push : pushes) EXPECT_LE(push.payload.size(), 1400u);
+  EXPECT_EQ(sending(member), current_spis(server));
+  EXPECT_EQ(status(server).acks_received, pushes.size());
+  for (std::size_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(installed(member).policy[i].selector, policy.sas[0].acl[i].selector) << i;
+  }
+}
+
+TEST_F(Push, bare_digest_signatures_are_sent_on_request_and_understood) {
+  auto policy = default_policy();
+  policy.rekey.bare_digest_signature = true;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(1s);
+  EXPECT_EQ(status(member).rekeys_received, 1u);
+  ASSERT_EQ(member.host->count(gdoi::events::gm_rekey_form), 1u);
+}
+
+TEST_F(Push, ecdsa_signs_rekeys_too) {
+  signing_type = crypto::KeyType::ecdsa_p384;
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(1s);
+  EXPECT_EQ(status(member).rekeys_received, 1u) << log();
+  EXPECT_EQ(status(member).kek->signature_hash, crypto::Hash::sha384);
+}
+
+}  // namespace
+}  // namespace cohort::harness
