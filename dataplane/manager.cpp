@@ -54,6 +54,10 @@ Result<std::unique_ptr<Manager>> Manager::create(DataplaneOptions options) {
   return std::unique_ptr<Manager>(new Manager(std::move(parts)));
 }
 
+void Manager::start() {
+  for (const auto& pair : parts_->pairs) pair->start();
+}
+
 Status Manager::apply(std::string_view port_pair, Snapshot snapshot) {
   PortPair* pair = parts_->find(port_pair);
   if (pair == nullptr) return fail(no_such_pair, std::string(port_pair));

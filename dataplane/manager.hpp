@@ -37,6 +37,8 @@ class Manager {
   Manager(const Manager&) = delete;
   Manager& operator=(const Manager&) = delete;
 
+  /// Starts the workers if DataplaneOptions::start_workers was off.
+  void start();
   /// Replaces policy and SAs of a port pair as a whole. The old ones serve until each worker has
   /// taken the new; an SA in both (same SPI and key) keeps sequence, replay window and counters.
   /// On an error nothing changes.

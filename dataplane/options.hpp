@@ -65,6 +65,9 @@ struct DataplaneOptions {
   /// The longest sleep of a worker whose ports are idle; zero polls without pause (lowest latency,
   /// a whole core each).
   std::chrono::microseconds idle_sleep_max{100};
+  /// Off: workers wait for Manager::start(), so that the first packet finds a policy (bench,
+  /// tests).
+  bool start_workers = true;
   std::uint32_t mbufs_per_pair = 8192;         ///< packet buffers, each of MTU + 256 octets or 2304
   std::uint32_t icmp_errors_per_second = 100;  ///< per worker
   std::uint32_t reassembly_flows = 256;        ///< ESP packets in reassembly at once, per worker

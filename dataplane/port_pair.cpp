@@ -65,7 +65,7 @@ Result<std::unique_ptr<PortPair>> PortPair::create(const PortPairOptions& option
   Snapshot closed;
   closed.otherwise = Action::drop;
   COHORT_CHECK(pair->apply(closed));
-  pair->start_threads();
+  if (dataplane.start_workers) pair->start();
   return pair;
 }
 
@@ -137,9 +137,10 @@ Status PortPair::make_seats(const DataplaneOptions& dataplane) {
   return {};
 }
 
-void PortPair::start_threads() {
+void PortPair::start() {
   for (std::size_t index = 0; index < seats_.size(); ++index) {
     Seat& seat = *seats_[index];
+    if (seat.thread.joinable()) continue;
     seat.thread = std::thread([this, &seat] {
       // An lcore id gives the thread its cache of packet buffers.
       (void)rte_thread_register();

@@ -28,6 +28,8 @@ class PortPair {
   PortPair& operator=(const PortPair&) = delete;
 
   [[nodiscard]] const std::string& name() const { return options_.name; }
+  /// Starts the worker threads, once.
+  void start();
   Status apply(const Snapshot& snapshot);
   [[nodiscard]] Usage usage() const;
   void reclaim();
@@ -64,7 +66,6 @@ class PortPair {
   Status open_ports(const DataplaneOptions& dataplane);
   Status make_pool(const DataplaneOptions& dataplane);
   Status make_seats(const DataplaneOptions& dataplane);
-  void start_threads();
   void push(std::unique_ptr<CompiledPolicy> policy);
   Result<std::vector<std::shared_ptr<SaState>>> states_for(const Snapshot& snapshot);
   std::shared_ptr<SaState> find_state(const Sa& sa);

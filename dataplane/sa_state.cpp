@@ -89,6 +89,15 @@ bool SaState::same_key(const Sa& sa) const {
   return digest_ == digest_of(sa);
 }
 
+namespace {
+
+std::uint64_t permille_of(const SenderIds& sender) {
+  const std::uint64_t next = peek(sender.next);
+  return next > sender.last ? 1000 : next / (sender.last / 1000 + 1);
+}
+
+}  // namespace
+
 SaUsage SaState::usage() const {
   SaUsage usage;
   usage.spi = spi_;
@@ -101,7 +110,7 @@ SaUsage SaState::usage() const {
     usage.replay_drops += peek(worker.replay_drops);
     usage.auth_failures += peek(worker.auth_failures);
     if (const SenderIds* sender = worker.sender.load(); sender != nullptr)
-      worst = std::max(worst, peek(sender->next) / (sender->last / 1000 + 1));
+      worst = std::max(worst, permille_of(*sender));
   }
   usage.exhausted_permille = static_cast<std::uint32_t>(std::min<std::uint64_t>(worst, 1000));
   return usage;

@@ -73,13 +73,14 @@ class SaState {
     const std::uint64_t first = sequence_.fetch_add(n, std::memory_order_relaxed);
     return first + n - 1 > 0xffffffff ? 0 : static_cast<std::uint32_t>(first);
   }
-  /// Like draw_sequence for the IV counter of a worker's sender id; 0 if there are none left.
+  /// Like draw_sequence for the IV counter of a worker's sender id; 0 if there are not so many
+  /// left, from then on for good.
   [[nodiscard]] static std::uint64_t draw_ivs(SenderIds& sender, std::uint32_t n) {
     std::atomic_ref<std::uint64_t> next(sender.next);
     const std::uint64_t first = next.load(std::memory_order_relaxed);
-    if (first + n - 1 > sender.last) return 0;
-    next.store(first + n, std::memory_order_relaxed);
-    return first;
+    const bool enough = first + n - 1 <= sender.last;
+    next.store(enough ? first + n : sender.last + 1, std::memory_order_relaxed);
+    return enough ? first : 0;
   }
 
   /// Control thread: gives the workers sender ids out of `sa`. An id that was ever given to one

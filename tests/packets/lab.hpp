@@ -47,6 +47,7 @@ class Lab {
   /// Buffers that are neither free nor out: 0, or somebody leaks.
   [[nodiscard]] unsigned buffers_in_use() const;
   rte_mempool& pool() { return *pool_; }
+  [[nodiscard]] std::uint64_t last_unknown_spi() const { return counters_.last_unknown_spi; }
 
  private:
   enum class Side { inside, outside, punt };

@@ -109,19 +109,14 @@ Bytes ip(const Ipv4& header, const Transport& transport) {
   append(addresses, destination);
   Bytes body = transport.octets;
   if (!header.mf && header.offset == 0) finish(body, transport.protocol, addresses);
-  Bytes out(12);
-  out[0] = static_cast<std::uint8_t>(0x45 + header.options.size() / 4);
-  out[1] = header.tos;
-  put16(out, 2, static_cast<std::uint32_t>(20 + header.options.size() + body.size()));
-  put16(out, 4, header.id);
-  put16(out, 6, (header.df ? 0x4000u : 0u) | (header.mf ? 0x2000u : 0u) | header.offset / 8u);
-  out[8] = header.ttl;
-  out[9] = transport.protocol;
-  append(out, addresses);
-  append(out, header.options);
-  put16(out, 10, internet_checksum(out));
-  append(out, body);
-  return out;
+  Writer out;
+  out.u8(static_cast<std::uint8_t>(0x45 + header.options.size() / 4)).u8(header.tos);
+  out.u16(static_cast<std::uint16_t>(20 + header.options.size() + body.size())).u16(header.id);
+  out.u16(static_cast<std::uint16_t>((header.df ? 0x4000u : 0u) | (header.mf ? 0x2000u : 0u) |
+                                     header.offset / 8u));
+  out.u8(header.ttl).u8(transport.protocol).u16(0).bytes(addresses).bytes(header.options);
+  out.patch_u16(10, internet_checksum(out.view()));
+  return out.bytes(body).take();
 }
 
 Bytes ip(const Ipv6& header, const Transport& transport) {
@@ -129,17 +124,11 @@ Bytes ip(const Ipv6& header, const Transport& transport) {
   append(addresses, IpAddress::parse(header.destination).value().bytes());
   Bytes body = transport.octets;
   finish(body, transport.protocol, addresses);
-  Bytes out(8);
-  out[0] = static_cast<std::uint8_t>(0x60 | header.traffic_class >> 4);
-  out[1] = static_cast<std::uint8_t>(header.traffic_class << 4 | header.flow_label >> 16);
-  put16(out, 2, header.flow_label & 0xffff);
-  put16(out, 4, static_cast<std::uint32_t>(header.extensions.size() + body.size()));
-  out[6] = header.extensions.empty() ? transport.protocol : header.first_next;
-  out[7] = header.hop_limit;
-  append(out, addresses);
-  append(out, header.extensions);
-  append(out, body);
-  return out;
+  Writer out;
+  out.u32(0x60000000u | std::uint32_t{header.traffic_class} << 20 | header.flow_label);
+  out.u16(static_cast<std::uint16_t>(header.extensions.size() + body.size()));
+  out.u8(header.extensions.empty() ? transport.protocol : header.first_next).u8(header.hop_limit);
+  return out.bytes(addresses).bytes(header.extensions).bytes(body).take();
 }
 
 Bytes frame(const Bytes& packet, const std::vector<std::uint16_t>& tags) {
