@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,10 +61,21 @@ struct GroupMemberRole {
   Endpoint local;
   std::string trustpoint;
   std::vector<gdoi::GroupMemberOptions> groups;
+  std::vector<IpAddress> multicast;  ///< groups that rekeys come to
 };
+
+/// A debug category: an operator switches it on and off while the daemon runs.
+struct DebugCategory {
+  std::string_view name;      ///< "crypto gdoi ks"
+  std::string_view sentence;  ///< what it shows
+};
+[[nodiscard]] const std::vector<DebugCategory>& debug_categories();
 
 struct Configuration {
   std::string file;
+  /// A digest for each section by its pointer (those of the group roles one level deeper), so that
+  /// a reload can tell what has changed.
+  std::map<std::string, std::string> digests;
   std::string hostname;  ///< empty: the system's
   std::string state_directory;
   bool allow_weak = false;

@@ -24,6 +24,44 @@ std::string read_reference(Object& object, std::string_view key, std::string_vie
   return {};
 }
 
+const std::vector<DebugCategory>& debug_categories() {
+  static const std::vector<DebugCategory> categories{
+      {"crypto isakmp", "phase 1: its events, and each ISAKMP message in and out"},
+      {"crypto gdoi", "every event of key server and member, and refused GDOI messages"},
+      {"crypto gdoi ks", "events of the key server: registrations, rekeys, acknowledgements"},
+      {"crypto gdoi gm", "events of the member: registrations, rekeys, SAs"},
+      {"crypto pki messages", "each SCEP message over HTTP: method, size, status"},
+      {"crypto pki transactions", "enrolment: requests, grants, certificates, renewals"},
+      {"crypto pki validation", "certificates and messages that were refused, and why"},
+      {"crypto pki api", "what operators and roles ask of the certificate code"},
+      {"crypto pki callback", "answers and deadlines that an enrolment waits for"},
+      {"dataplane", "policies and SAs handed to the workers"},
+  };
+  return categories;
+}
+
+namespace {
+
+std::vector<std::string> read_debug(Object& object) {
+  std::vector<std::string> out;
+  std::vector<std::string_view> known{"all"};
+  for (const DebugCategory& category : debug_categories()) known.push_back(category.name);
+  object.each_item("debug", 64, [&](const Json& item, const std::string& pointer) {
+    const std::string word = item.is_string() ? item.get<std::string>() : std::string();
+    if (std::find(known.begin(), known.end(), word) != known.end()) {
+      out.push_back(word);
+      return;
+    }
+    const std::string_view near = did_you_mean(word, known);
+    object.context().diagnostics.error(
+        pointer, found_text(item), fmt::format("one of: {}", fmt::join(known, ", ")),
+        near.empty() ? "choose one of these" : fmt::format("did you mean \"{}\"?", near));
+  });
+  return out;
+}
+
+}  // namespace
+
 LoggingOptions read_logging(ReadContext& context, const Json& value) {
   Object object(context, value, "/logging", sections::logging);
   LoggingOptions out;
@@ -39,7 +77,7 @@ LoggingOptions read_logging(ReadContext& context, const Json& value) {
   out.standard_error = object.flag("standard_error", out.standard_error);
   out.syslog = object.flag("syslog", out.syslog);
   out.event_log = object.text_or("event_log", "");
-  out.debug = object.text_list("debug");
+  out.debug = read_debug(object);
   object.finish();
   return out;
 }

@@ -8,6 +8,7 @@
 
 #include "config/reader.hpp"
 #include "config/sections.hpp"
+#include "controlplane/crypto/hash.hpp"
 
 namespace cohort::config {
 namespace {
@@ -252,6 +253,23 @@ void read_roles(ReadContext& context, Object& file, const Names& names, Configur
   }
 }
 
+std::map<std::string, std::string> digests_of(const Json& file) {
+  std::map<std::string, std::string> out;
+  const auto add = [&](const std::string& pointer, const Json& value) {
+    const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    out[pointer] = to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes(text)}));
+  };
+  if (!file.is_object()) return out;
+  for (const auto& [key, value] : file.items()) {
+    if ((key == "key_server" || key == "group_member") && value.is_object()) {
+      for (const auto& [inner, member] : value.items()) add("/" + key + "/" + inner, member);
+    } else {
+      add("/" + key, value);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<gdoi::AclEntry> AccessList::entries() const {
@@ -295,6 +313,7 @@ Outcome read_text(std::string_view text, const std::string& name, const Files& f
     ReadContext context{diagnostics, files, false, file_is_private};
     Configuration out;
     out.file = name;
+    out.digests = digests_of(*json);
     Object file(context, *json, "", sections::file);
     context.allow_weak = out.allow_weak = file.flag("allow_weak", false);
     out.hostname = file.text_or("hostname", "");

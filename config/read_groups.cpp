@@ -96,6 +96,9 @@ void read_rekey(ReadContext& context, const Json& value, const std::string& poin
   read_multicast(object, out);
   out.retransmit_interval = object.milliseconds("retransmit_interval", out.retransmit_interval,
                                                 milliseconds(100), hours(1));
+  out.acknowledge_wait =
+      object.milliseconds("acknowledge_wait", out.acknowledge_wait, milliseconds(100), hours(1));
+  out.evict_before_first_ack = object.flag("evict_before_first_ack", out.evict_before_first_ack);
   out.retransmit_number =
       static_cast<unsigned>(object.number("retransmit_number", out.retransmit_number, 0, 10));
   out.acknowledge = object.flag("acknowledge", out.acknowledge);
@@ -202,6 +205,7 @@ KeyServerGroup read_server_group(ReadContext& context, const Json& value,
   out.policy.sender_id_bits = object.choice<std::uint8_t>(
       "sender_id_bits", out.policy.sender_id_bits,
       {{"8", std::uint8_t{8}}, {"12", std::uint8_t{12}}, {"16", std::uint8_t{16}}});
+  out.policy.send_exclusions = object.flag("send_exclusions", out.policy.send_exclusions);
   out.policy.members_max = object.number("members_max", out.policy.members_max, 1, 100'000);
   object.finish();
   return out;
@@ -279,6 +283,7 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
   for (const auto& pair : names.port_pairs) {
     if (pair.name == out.port_pair) workers = static_cast<unsigned>(pair.workers.size());
   }
+  out.allow_weak = context.allow_weak;
   out.fail_close = object.flag("fail_close", out.fail_close);
   read_exclusions(object, names, out);
   out.accepted_suites = read_suites(object, "accepted_transforms");
@@ -293,6 +298,12 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
       "retry_initial", out.registration_retry_initial, milliseconds(100), seconds(600));
   out.registration_retry_max =
       object.milliseconds("retry_max", out.registration_retry_max, milliseconds(100), hours(1));
+  out.reregister_jitter =
+      object.milliseconds("reregister_jitter", out.reregister_jitter, milliseconds(0), hours(1));
+  out.acknowledge_jitter = object.milliseconds("acknowledge_jitter", out.acknowledge_jitter,
+                                               milliseconds(0), seconds(60));
+  out.phase1_timeout =
+      object.milliseconds("phase1_timeout", out.phase1_timeout, seconds(1), seconds(600));
   if (out.registration_retry_max < out.registration_retry_initial) {
     object.reject("retry_max", "no less than \"retry_initial\"", "raise it");
   }
@@ -354,6 +365,15 @@ GroupMemberRole read_group_member(ReadContext& context, const Json& value, const
   if (!object.has("groups")) object.missing("groups", "a list of groups");
   object.each_item("groups", 100, [&](const Json& item, const std::string& pointer) {
     out.groups.push_back(read_membership(context, item, pointer, names));
+  });
+  object.each_item("multicast", 64, [&](const Json& item, const std::string& pointer) {
+    const auto address = read_address(item.is_string() ? item.get<std::string>() : std::string());
+    if (address && address->is_multicast()) {
+      out.multicast.push_back(*address);
+    } else {
+      context.diagnostics.error(pointer, found_text(item), "a multicast address",
+                                address ? "as in \"239.192.1.190\"" : address.error());
+    }
   });
   if (!context.diagnostics.has_errors()) {
     check_unique(

@@ -43,10 +43,14 @@ constexpr auto server_group_fields = std::to_array<FieldSpec>({
     {"sas", "list of sections", "required", "what is encrypted and how"},
     {"authorization", "list of sections", "required",
      "who may register: any one rule admits; an empty list admits nobody"},
-    {"activation_delay", "duration", "0s",
+    {"activation_delay", "duration", "30s",
      "members send with a new key only after this (RFC 6407 ATD); up to 1h"},
-    {"deactivation_delay", "duration", "0s",
-     "members accept an old key this long after its replacement (RFC 6407 DTD); up to 1h"},
+    {"deactivation_delay", "duration", "60s",
+     "SAs that a change of policy makes obsolete are deleted after this (RFC 6407 DTD); up to 1h"},
+    {"send_exclusions", "true or false", "false",
+     "send deny lines to members, in a form that only cohort's members understand; false: "
+     "configure "
+     "them as `exclusions` at the members"},
     {"sender_id_bits", "8, 12 or 16", "16",
      "AES-GCM: length of the sender ids lent to members (RFC 6054)"},
     {"members_max", "1..100000", "4000", "members registered at one time"},
@@ -67,6 +71,11 @@ constexpr auto rekey_fields = std::to_array<FieldSpec>({
     {"acknowledge", "true or false", "true", "ask members for acknowledgements (RFC 8263)"},
     {"evict_after_unanswered", "0..100", "3",
      "rekeys without any acknowledgement before a member is removed; 0 is never"},
+    {"evict_before_first_ack", "true or false", "true",
+     "remove members that never acknowledged anything too; false where members may not know "
+     "acknowledgements"},
+    {"acknowledge_wait", "duration", "10s",
+     "after the last retransmission, before a member counts as silent"},
     {"bare_digest_signature", "true or false", "false",
      "sign the bare digest as old implementations do, not RFC 6407's form"},
     {"message_size_max", "576..60000", "1400", "octets above which an update goes in several"},
@@ -94,6 +103,8 @@ constexpr auto group_member_fields = std::to_array<FieldSpec>({
     {"port", "1..65535", "848", "our UDP port"},
     {"trustpoint", "name", "", "whose certificate we use and whose we accept"},
     {"groups", "list of sections", "required", "the groups to join"},
+    {"multicast", "list of addresses", "",
+     "multicast addresses that key servers send rekeys to; joined at the start"},
 });
 
 constexpr auto membership_fields = std::to_array<FieldSpec>({
@@ -114,6 +125,11 @@ constexpr auto membership_fields = std::to_array<FieldSpec>({
      "register again this long before the last key ends if no rekey came"},
     {"retry_initial", "duration", "2s", "wait after a failed registration; doubles"},
     {"retry_max", "duration", "60s", "up to this"},
+    {"phase1_timeout", "duration", "60s", "then the next server is tried"},
+    {"reregister_jitter", "duration", "2s",
+     "a random wait up to this when every member is told to register again"},
+    {"acknowledge_jitter", "duration", "2s",
+     "a random wait up to this before a multicast rekey is acknowledged"},
 });
 
 }  // namespace

@@ -1,27 +1,442 @@
+// cohort: the operator's command. Arguments here, questions and text elsewhere.
 #include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <functional>
+#include <list>
+#include <optional>
 #include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
 
+#include "controlplane/base/bytes.hpp"
+#include "controlplane/base/secret.hpp"
+#include "controlplane/daemon/cohort/client.hpp"
 #include "controlplane/daemon/cohort/config_command.hpp"
+#include "controlplane/daemon/cohort/interactive.hpp"
+#include "controlplane/daemon/cohort/render.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+/// What the options say, and what the chosen command made of it.
+struct Program {
+  std::string socket = "/run/cohort/cohort.sock";
+  bool json = false;
+  bool yes = false;
+  int status = 0;
+  std::list<std::string> words;  ///< storage of the commands' arguments
+  std::list<std::vector<std::string>> lists;
+  std::list<bool> flags;
+  std::list<std::uint64_t> numbers;
+};
+
+using Render = std::function<std::string(const Json&)>;
+
+/// Asks and prints; `render` makes the text.
+void ask(Program& program, const std::string& command, const Json& arguments,
+         const Render& render) {
+  const auto answer = Client(program.socket).ask(command, arguments);
+  if (!answer) {
+    fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
+    program.status = 1;
+    return;
+  }
+  if (program.json) {
+    fmt::print("{}\n", answer->dump(2, ' ', false, Json::error_handler_t::replace));
+  } else {
+    fmt::print("{}", render(*answer));
+  }
+}
+
+/// Writes a secret to a new file that only its owner can read, or to standard output for "-".
+bool write_private(const std::string& path, std::string_view content) {
+  if (path == "-") {
+    fmt::print("{}", content);
+    return true;
+  }
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  bool good = fd >= 0 && ::fchmod(fd, 0600) == 0;
+  while (good && !content.empty()) {
+    const ssize_t done = ::write(fd, content.data(), content.size());
+    good = done > 0;
+    if (good) content.remove_prefix(static_cast<std::size_t>(done));
+  }
+  if (fd >= 0) good = ::close(fd) == 0 && good;
+  if (!good) fmt::print(stderr, "cohort: can't write {}\n", clean(path));
+  return good;
+}
+
+Render done_text(std::string text) {
+  return [text = std::move(text)](const Json&) { return text + "\n"; };
+}
+
+Json optional_argument(const std::string& name, const std::string& value) {
+  return value.empty() ? Json::object() : Json{{name, value}};
+}
+
+std::string& word(Program& program) {
+  return program.words.emplace_back();
+}
+
+/// `show X [NAME]` as one line each.
+void add_show(Program& program, CLI::App* parent, const std::string& name,
+              const std::string& description, const std::string& command,
+              const std::string& argument, Render render) {
+  CLI::App* app = parent->add_subcommand(name, description);
+  std::string& value = word(program);
+  if (!argument.empty()) app->add_option("NAME", value, "Only this " + argument);
+  app->callback([&program, &value, command, argument, render] {
+    ask(program, command, optional_argument(argument, value), render);
+  });
+}
+
+void add_show_commands(Program& program, CLI::App& app) {
+  CLI::App* show = app.add_subcommand("show", "Look at live state")->require_subcommand(1);
+  add_show(program, show, "version", "The daemon", "show version", "", render_version);
+  add_show(program, show, "refusals", "Refused inputs by reason", "show refusals", "",
+           render_refusals);
+  CLI::App* crypto = show->add_subcommand("crypto", "Keys and groups")->require_subcommand(1);
+  CLI::App* gkm = crypto->add_subcommand("gkm", "Groups")->alias("gdoi")->require_subcommand(1);
+  add_show(program, gkm, "group", "This member's groups", "show crypto gkm group", "group",
+           render_gkm_group);
+  CLI::App* ks = gkm->add_subcommand("ks", "This key server's groups")->require_subcommand(1);
+  add_show(program, ks, "members", "Registered members", "show crypto gkm ks members", "group",
+           render_ks_members);
+  add_show(program, ks, "policy", "Policy and keys", "show crypto gkm ks policy", "group",
+           render_ks_policy);
+  add_show(program, ks, "rekey", "Rekeys", "show crypto gkm ks rekey", "group", render_ks_rekey);
+  CLI::App* isakmp = crypto->add_subcommand("isakmp", "Phase 1")->require_subcommand(1);
+  add_show(program, isakmp, "sa", "Established SAs", "show crypto isakmp sa", "", render_isakmp_sa);
+  add_show(program, crypto, "key", "Key pairs", "show crypto key", "", render_keys);
+
+  CLI::App* pki = crypto->add_subcommand("pki", "Certificates")->require_subcommand(1);
+  add_show(program, pki, "server", "The certificate authority", "show crypto pki server", "",
+           render_pki_server);
+  add_show(program, pki, "trustpoints", "Trustpoints", "show crypto pki trustpoints", "trustpoint",
+           render_trustpoints);
+  CLI::App* certificates = pki->add_subcommand("certificates", "Certificates");
+  std::string& first = word(program);
+  std::string& second = word(program);
+  certificates->add_option("VERBOSE", first, "The word verbose, for all fields");
+  certificates->add_option("TRUSTPOINT", second, "Only this trustpoint");
+  certificates->callback([&program, &first, &second] {
+    const bool verbose = first == "verbose";
+    ask(program, "show crypto pki certificates",
+        optional_argument("trustpoint", verbose ? second : first),
+        [verbose](const Json& answer) { return render_certificates(answer, verbose); });
+  });
+
+  CLI::App* ip = show->add_subcommand("ip", "Traffic policy")->require_subcommand(1);
+  add_show(program, ip, "access-lists", "Access lists", "show ip access-lists", "name",
+           render_access_lists);
+  CLI::App* dataplane = show->add_subcommand("dataplane", "Packets")->require_subcommand(1);
+  add_show(program, dataplane, "counters", "Counters", "show dataplane counters", "",
+           render_dataplane_counters);
+}
+
+std::optional<bool> assumed(const Program& program) {
+  return program.yes ? std::optional(true) : std::nullopt;
+}
+
+void add_pki_commands(Program& program, CLI::App* crypto) {
+  CLI::App* pki = crypto->add_subcommand("pki", "Trustpoints")->require_subcommand(1);
+  const auto add = [&](const std::string& name, const std::string& description,
+                       std::function<int(const Client&, const std::string&)> run) {
+    CLI::App* command = pki->add_subcommand(name, description);
+    std::string& trustpoint = word(program);
+    command->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
+    command->add_flag("--yes", program.yes, "Accept the authority's certificate unseen");
+    command->callback(
+        [&program, &trustpoint, run] { program.status = run(Client(program.socket), trustpoint); });
+  };
+  add("authenticate", "Look at the authority's certificate and accept it or not",
+      [&program](const Client& client, const std::string& trustpoint) {
+        return pki_authenticate(client, trustpoint, assumed(program));
+      });
+  add("enroll", "Ask for a certificate",
+      [&program](const Client& client, const std::string& trustpoint) {
+        return pki_enroll(client, trustpoint, assumed(program));
+      });
+  CLI::App* renew = pki->add_subcommand("renew", "Ask for a new certificate now");
+  std::string& trustpoint = word(program);
+  renew->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
+  renew->callback([&program, &trustpoint] {
+    ask(program, "pki renew", {{"trustpoint", trustpoint}}, done_text("% Renewal started"));
+  });
+}
+
+void add_key_generate(Program& program, CLI::App* key) {
+  CLI::App* generate = key->add_subcommand("generate", "Make a key pair");
+  std::string& type = word(program);
+  std::string& label = word(program);
+  type = "rsa";
+  std::uint64_t& modulus = program.numbers.emplace_back(3072);
+  bool& exportable = program.flags.emplace_back(false);
+  generate->add_option("TYPE", type, "rsa, ecdsa-p256 or ecdsa-p384");
+  generate->add_option("--modulus", modulus, "RSA: bits, 2048 to 8192");
+  generate->add_option("--label", label, "Its name")->required();
+  generate->add_flag("--exportable", exportable, "The private key may be exported");
+  generate->callback([&] {
+    fmt::print("The name for the keys will be: {}\n", clean(label));
+    if (type == "rsa") {
+      fmt::print(
+          "% The key modulus size is {} bits\n% Generating {} bit RSA keys, keys will be {}"
+          "exportable...\n",
+          modulus, modulus, exportable ? "" : "non-");
+    }
+    std::fflush(stdout);
+    ask(program, "crypto key generate",
+        {{"type", type}, {"label", label}, {"modulus", modulus}, {"exportable", exportable}},
+        done_text("[OK]"));
+  });
+}
+
+void add_key_transport(Program& program, CLI::App* key) {
+  CLI::App* out = key->add_subcommand("export", "Write an exportable key pair, encrypted");
+  std::string& out_label = word(program);
+  std::string& out_file = word(program);
+  std::string& out_form = word(program);
+  std::string& out_passphrase = word(program);
+  out_file = "-";
+  out_form = "pkcs8";
+  out->add_option("LABEL", out_label, "Its name")->required();
+  out->add_option("--file", out_file, "Where to; - is standard output");
+  out->add_option("--form", out_form, "pkcs8, or 3des for old peers");
+  out->add_option("--passphrase-file", out_passphrase, "Instead of asking");
+  out->callback([&] {
+    auto passphrase = ask_passphrase(out_passphrase, "Password: ", true);
+    if (!passphrase) {
+      program.status = 1;
+      return;
+    }
+    const auto answer =
+        Client(program.socket)
+            .ask("crypto key export",
+                 {{"label", out_label}, {"passphrase", *passphrase}, {"form", out_form}});
+    zeroize(*passphrase);
+    if (!answer) fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
+    program.status = answer && write_private(out_file, answer->value("pem", "")) ? 0 : 1;
+  });
+
+  CLI::App* in = key->add_subcommand("import", "Read a key pair in PEM");
+  std::string& in_label = word(program);
+  std::string& in_file = word(program);
+  std::string& in_passphrase = word(program);
+  bool& exportable = program.flags.emplace_back(false);
+  in->add_option("LABEL", in_label, "Its name")->required();
+  in->add_option("--file", in_file, "Where from")->required()->check(CLI::ExistingFile);
+  in->add_option("--passphrase-file", in_passphrase, "Instead of asking");
+  in->add_flag("--exportable", exportable, "The private key may be exported again");
+  in->callback([&] {
+    auto pem = ask_passphrase(in_file, "", false);
+    auto passphrase = ask_passphrase(in_passphrase, "Password: ", false);
+    if (!pem || !passphrase) {
+      program.status = 1;
+      return;
+    }
+    ask(program, "crypto key import",
+        {{"label", in_label},
+         {"pem", *pem + "\n"},
+         {"passphrase", *passphrase},
+         {"exportable", exportable}},
+        done_text("% Key pair import succeeded."));
+    zeroize(*pem);
+    zeroize(*passphrase);
+  });
+}
+
+void add_crypto_commands(Program& program, CLI::App& app) {
+  CLI::App* crypto = app.add_subcommand("crypto", "Keys and certificates")->require_subcommand(1);
+  add_pki_commands(program, crypto);
+  CLI::App* key = crypto->add_subcommand("key", "Key pairs")->require_subcommand(1);
+  add_key_generate(program, key);
+  add_key_transport(program, key);
+  CLI::App* remove = key->add_subcommand("remove", "Forget a key pair");
+  std::string& label = word(program);
+  remove->add_option("LABEL", label, "Its name")->required();
+  remove->callback([&program, &label] {
+    ask(program, "crypto key remove", {{"label", label}}, done_text("Removed."));
+  });
+}
+
+void add_backup(Program& program, CLI::App* server) {
+  CLI::App* backup = server->add_subcommand("backup", "Write the authority's key as PKCS #12");
+  std::string& file = word(program);
+  std::string& passphrase_file = word(program);
+  backup->add_option("FILE", file, "Where to")->required();
+  backup->add_option("--passphrase-file", passphrase_file, "Instead of asking");
+  backup->callback([&] {
+    auto password = ask_passphrase(passphrase_file, "Password: ", true);
+    if (!password) {
+      program.status = 1;
+      return;
+    }
+    const auto answer = Client(program.socket).ask("pki server backup", {{"password", *password}});
+    zeroize(*password);
+    const auto octets = answer ? from_hex(answer->value("pkcs12_hex", "")) : fail(no_daemon);
+    if (!answer) fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
+    program.status = octets && write_private(file, {reinterpret_cast<const char*>(octets->data()),
+                                                    octets->size()})
+                         ? 0
+                         : 1;
+  });
+}
+
+void add_server_commands(Program& program, CLI::App& app) {
+  CLI::App* pki = app.add_subcommand("pki", "The certificate authority")->require_subcommand(1);
+  CLI::App* server = pki->add_subcommand("server", "Its operation")->require_subcommand(1);
+  add_show(program, server, "requests", "Requests", "pki server requests", "", render_requests);
+  add_show(program, server, "certificates", "Issued certificates", "pki server certificates", "",
+           render_issued);
+  CLI::App* grant = server->add_subcommand("grant", "Grant a request");
+  std::uint64_t& granted = program.numbers.emplace_back(0);
+  grant->add_option("REQUEST", granted, "Its number")->required();
+  grant->callback([&program, &granted] {
+    ask(program, "pki server grant", {{"request", granted}}, [](const Json& answer) {
+      return fmt::format("Granted: {} serial {}\n", text_of(answer, "subject"),
+                         text_of(answer, "serial"));
+    });
+  });
+  CLI::App* reject = server->add_subcommand("reject", "Reject a request");
+  std::uint64_t& rejected = program.numbers.emplace_back(0);
+  std::string& why = word(program);
+  reject->add_option("REQUEST", rejected, "Its number")->required();
+  reject->add_option("--why", why, "For the record");
+  reject->callback([&program, &rejected, &why] {
+    Json arguments{{"request", rejected}};
+    if (!why.empty()) arguments["why"] = why;
+    ask(program, "pki server reject", arguments, done_text("Rejected."));
+  });
+  CLI::App* revoke = server->add_subcommand("revoke", "Revoke a certificate");
+  std::string& serial = word(program);
+  std::string& reason = word(program);
+  reason = "unspecified";
+  revoke->add_option("SERIAL", serial, "Hexadecimal")->required();
+  revoke->add_option("--reason", reason, "unspecified, key-compromise, superseded, …");
+  revoke->callback([&program, &serial, &reason] {
+    ask(program, "pki server revoke", {{"serial", serial}, {"reason", reason}},
+        done_text("Revoked."));
+  });
+  add_backup(program, server);
+}
+
+void add_ks_members(Program& program, CLI::App* ks) {
+  CLI::App* members = ks->add_subcommand("members", "Members")->require_subcommand(1);
+  std::string& group = word(program);
+  std::uint64_t& member = program.numbers.emplace_back(0);
+  std::string& identity = word(program);
+  CLI::App* remove = members->add_subcommand("remove", "Remove a member and change all keys");
+  remove->add_option("GROUP", group, "Its name")->required();
+  remove->add_option("MEMBER", member, "Its number (show crypto gkm ks members)")->required();
+  remove->callback([&] {
+    ask(program, "ks members remove", {{"group", group}, {"member", member}},
+        done_text("Removed; every other member registers again."));
+  });
+  CLI::App* admit = members->add_subcommand("admit", "Let a removed identity come back");
+  admit->add_option("GROUP", group, "Its name")->required();
+  admit->add_option("IDENTITY", identity, "As shown")->required();
+  admit->callback([&] {
+    ask(program, "ks members admit", {{"group", group}, {"identity", identity}},
+        done_text("Admitted."));
+  });
+  CLI::App* clear = members->add_subcommand("clear", "Delete all keys; everybody registers again");
+  clear->add_option("GROUP", group, "Its name")->required();
+  clear->callback([&] {
+    ask(program, "ks members clear", {{"group", group}}, done_text("Cleared."));
+  });
+}
+
+void add_group_commands(Program& program, CLI::App& app) {
+  CLI::App* ks = app.add_subcommand("ks", "The key server")->require_subcommand(1);
+  CLI::App* rekey = ks->add_subcommand("rekey", "Replace the group's keys now");
+  std::string& group = word(program);
+  bool& kek = program.flags.emplace_back(false);
+  rekey->add_option("GROUP", group, "Its name")->required();
+  rekey->add_flag("--kek", kek, "The key-encryption key too");
+  rekey->callback([&program, &group, &kek] {
+    ask(program, "ks rekey", {{"group", group}, {"kek", kek}}, done_text("Rekey started."));
+  });
+  add_ks_members(program, ks);
+
+  CLI::App* gm = app.add_subcommand("gm", "The group member")->require_subcommand(1);
+  CLI::App* again = gm->add_subcommand("register", "Register again now");
+  std::string& name = word(program);
+  again->add_option("GROUP", name, "Its name")->required();
+  again->callback([&program, &name] {
+    ask(program, "gm register", {{"group", name}}, done_text("Registration started."));
+  });
+  CLI::App* keys = gm->add_subcommand("export-lab-keys",
+                                      "LABORATORY ONLY: write the traffic keys for Wireshark");
+  std::string& file = word(program);
+  file = "-";
+  keys->add_option("FILE", file, "An esp_sa table; - is standard output");
+  keys->callback([&program, &file] {
+    const auto answer = Client(program.socket).ask("gm export-lab-keys");
+    if (!answer) fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
+    if (answer) {
+      fmt::print(stderr,
+                 "cohort: WARNING: these keys decrypt the group's traffic. Laboratory only!\n");
+    }
+    program.status = answer && write_private(file, answer->value("esp_sa", "")) ? 0 : 1;
+  });
+}
+
+void add_system_commands(Program& program, CLI::App& app) {
+  CLI::App* debug = app.add_subcommand("debug", "Trace while running")->require_subcommand(1);
+  add_show(program, debug, "list", "The categories", "debug list", "", render_debug);
+  for (const bool on : {true, false}) {
+    CLI::App* set = debug->add_subcommand(on ? "on" : "off", "Switch a category");
+    std::vector<std::string>& words = program.lists.emplace_back();
+    set->add_option("CATEGORY", words, "As listed, or all")->required();
+    set->callback([&program, &words, on] {
+      ask(program, "debug set",
+          {{"category", fmt::format("{}", fmt::join(words, " "))}, {"on", on}},
+          [on](const Json& answer) {
+            return fmt::format("{} debugging is {}\n", text_of(answer, "category"),
+                               on ? "on" : "off");
+          });
+    });
+  }
+  app.add_subcommand("reload", "Read the configuration file again")->callback([&program] {
+    ask(program, "reload", Json::object(), done_text("Reloaded; see the log."));
+  });
+  app.add_subcommand("doctor", "What is wrong or costs speed")->callback([&program] {
+    ask(program, "doctor", Json::object(), render_doctor);
+  });
+}
+
+void add_config_commands(Program& program, CLI::App& app) {
+  CLI::App* config = app.add_subcommand("config", "Configuration files")->require_subcommand(1);
+  CLI::App* check = config->add_subcommand("check", "Report every problem of a file");
+  std::string& path = word(program);
+  check->add_option("FILE", path, "The configuration file")->required();
+  check->callback([&program, &path] { program.status = config_check(path, program.json); });
+  config->add_subcommand("reference", "Print the reference of all keys")->callback([&program] {
+    program.status = config_reference();
+  });
+}
+
+}  // namespace
+}  // namespace cohort::daemon
 
 int main(int argc, char** argv) {
   using namespace cohort::daemon;
+  Program program;
+  if (const char* socket = std::getenv("COHORT_SOCKET")) program.socket = socket;
   CLI::App app{"cohort: look at and operate a cohortd", "cohort"};
   app.require_subcommand(1);
-  bool json = false;
-  app.add_flag("--json", json, "Print JSON");
-  int status = 0;
-
-  CLI::App* config = app.add_subcommand("config", "Configuration files");
-  config->require_subcommand(1);
-  CLI::App* check = config->add_subcommand("check", "Report every problem of a file");
-  std::string path;
-  check->add_option("FILE", path, "The configuration file")->required();
-  check->add_flag("--json", json, "Print JSON");
-  check->callback([&] { status = config_check(path, json); });
-  config->add_subcommand("reference", "Print the reference of all keys")->callback([&] {
-    status = config_reference();
-  });
-
+  app.fallthrough();
+  app.add_option("--socket", program.socket, "The daemon's socket (or COHORT_SOCKET)");
+  app.add_flag("--json", program.json, "Print JSON");
+  add_show_commands(program, app);
+  add_crypto_commands(program, app);
+  add_server_commands(program, app);
+  add_group_commands(program, app);
+  add_system_commands(program, app);
+  add_config_commands(program, app);
   CLI11_PARSE(app, argc, argv);
-  return status;
+  return program.status;
 }

@@ -1,0 +1,172 @@
+#include "controlplane/daemon/cohort/interactive.hpp"
+
+#include <fmt/format.h>
+#include <functional>
+#include <iostream>
+#include <termios.h>
+#include <unistd.h>
+
+#include "config/problem.hpp"
+#include "controlplane/base/secret.hpp"
+#include "controlplane/daemon/cohort/render.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+constexpr int step_ms = 200;
+constexpr int wait_steps = 300;  // a minute
+
+bool ask_yes(const std::string& question) {
+  for (;;) {
+    fmt::print("{} [yes/no]: ", question);
+    std::fflush(stdout);
+    std::string line;
+    if (!std::getline(std::cin, line)) return false;
+    if (line == "yes" || line == "y") return true;
+    if (line == "no" || line == "n") return false;
+    fmt::print("% Please answer 'yes' or 'no'.\n");
+  }
+}
+
+/// Asks for the progress until `enough` says so, the enrolment fails, or time is over.
+tl::expected<Json, std::string> wait_for(const Client& client, const std::string& trustpoint,
+                                         const std::function<bool(const Json&)>& enough) {
+  tl::expected<Json, std::string> progress = client.ask("pki start", {{"trustpoint", trustpoint}});
+  for (int i = 0; i < wait_steps && progress; ++i) {
+    if (enough(*progress)) return progress;
+    const std::string error = text_of(*progress, "last_error");
+    if (!error.empty() && text_of(*progress, "state") == "retry") return tl::unexpected(error);
+    pause_ms(step_ms);
+    progress = client.ask("pki progress", {{"trustpoint", trustpoint}});
+  }
+  if (!progress) return progress;
+  return tl::unexpected(fmt::format("no answer yet; the state is {}, the daemon goes on trying",
+                                    text_of(*progress, "state")));
+}
+
+bool is_decidable(const Json& progress) {
+  return progress.value("authenticated", false) || !object_of(progress, "offer").empty();
+}
+
+int failed(const std::string& text) {
+  fmt::print(stderr, "% {}\n", text);
+  return 1;
+}
+
+/// 0 when the authority is accepted in the end.
+int authenticate(const Client& client, const std::string& trustpoint, const Json& progress,
+                 std::optional<bool> assume) {
+  const Json& offer = object_of(progress, "offer");
+  fmt::print("Certificate has the following attributes:\n");
+  fmt::print("       Subject: {}\n", text_of(offer, "subject"));
+  fmt::print("       Fingerprint MD5: {}\n", fingerprint_text(text_of(offer, "fingerprint_md5")));
+  fmt::print("       Fingerprint SHA1: {}\n", fingerprint_text(text_of(offer, "fingerprint_sha1")));
+  fmt::print("       Fingerprint SHA256: {}\n\n",
+             fingerprint_text(text_of(offer, "fingerprint_sha256")));
+  const bool accept = assume ? *assume : ask_yes("% Do you accept this certificate?");
+  const auto done =
+      client.ask("pki decide", {{"trustpoint", trustpoint},
+                                {"accept", accept},
+                                {"fingerprint_sha256", text_of(offer, "fingerprint_sha256")}});
+  if (!done) return failed(done.error());
+  fmt::print("{}\n", accept ? "Trustpoint CA certificate accepted."
+                            : "% The CA certificate was not accepted.");
+  return accept ? 0 : 1;
+}
+
+}  // namespace
+
+int pki_authenticate(const Client& client, const std::string& trustpoint,
+                     std::optional<bool> assume) {
+  const auto progress = wait_for(client, trustpoint, is_decidable);
+  if (!progress) return failed(progress.error());
+  if (progress->value("authenticated", false)) {
+    fmt::print("% The certificate authority of {} is already accepted.\n", clean(trustpoint));
+    return 0;
+  }
+  return authenticate(client, trustpoint, *progress, assume);
+}
+
+int pki_enroll(const Client& client, const std::string& trustpoint, std::optional<bool> assume) {
+  auto progress = wait_for(client, trustpoint, is_decidable);
+  if (!progress) return failed(progress.error());
+  if (progress->value("enrolled", false)) {
+    fmt::print("% {} has a certificate already; `cohort crypto pki renew` asks for a new one.\n",
+               clean(trustpoint));
+    return 0;
+  }
+  if (!progress->value("authenticated", false)) {
+    fmt::print(
+        "% You must authenticate the Certificate Authority before\n you can enroll with it.\n"
+        "% Attempting authentication first.\n");
+    if (authenticate(client, trustpoint, *progress, assume) != 0) return 1;
+  }
+  fmt::print("% Start certificate enrollment ..\n");
+  const std::string subject = text_of(*progress, "subject_name");
+  const std::string hostname = text_of(*progress, "hostname");
+  if (!subject.empty()) {
+    fmt::print("% The subject name in the certificate includes: {}\n", subject);
+  }
+  if (!hostname.empty()) {
+    fmt::print("% The subject name in the certificate includes: {}\n", hostname);
+  }
+  fmt::print("% Challenge password: {}\n", progress->value("challenge", false)
+                                               ? "that of the configuration"
+                                               : "none in the configuration");
+  fmt::print("% Certificate request sent to Certificate Authority\n");
+  progress = wait_for(client, trustpoint, [](const Json& now) {
+    const std::string state = text_of(now, "state");
+    return now.value("enrolled", false) || state == "pending" || state == "poll";
+  });
+  if (!progress) return failed(progress.error());
+  if (!progress->value("enrolled", false)) {
+    fmt::print("% The request waits for the authority's operator; the daemon goes on asking.\n");
+    return 0;
+  }
+  fmt::print(
+      "% Certificate received.\n% The 'cohort show crypto pki certificates verbose {}' command "
+      "shows the fingerprint.\n",
+      clean(trustpoint));
+  return 0;
+}
+
+std::optional<std::string> ask_passphrase(const std::string& file, const std::string& prompt,
+                                          bool confirm) {
+  if (!file.empty()) {
+    auto content = config::DiskFiles{}.read(file, 4096);
+    if (!content) {
+      fmt::print(stderr, "% {}: {}\n", clean(file), content.error().text());
+      return std::nullopt;
+    }
+    std::string out(content->begin(), content->end());
+    zeroize(*content);
+    while (!out.empty() && (out.back() == '\n' || out.back() == '\r')) out.pop_back();
+    return out;
+  }
+  const auto read_once = [](const std::string& question) -> std::optional<std::string> {
+    fmt::print("{}", question);
+    std::fflush(stdout);
+    termios before{};
+    const bool terminal = ::tcgetattr(STDIN_FILENO, &before) == 0;
+    if (terminal) {
+      termios silent = before;
+      silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+      (void)::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+    }
+    std::string line;
+    const bool got = static_cast<bool>(std::getline(std::cin, line));
+    if (terminal) {
+      (void)::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+      fmt::print("\n");
+    }
+    return got ? std::optional(line) : std::nullopt;
+  };
+  auto first = read_once(prompt);
+  if (!first || !confirm) return first;
+  auto second = read_once("Re-enter password: ");
+  if (second == first) return first;
+  fmt::print(stderr, "% The two differ.\n");
+  return std::nullopt;
+}
+
+}  // namespace cohort::daemon

@@ -1,0 +1,334 @@
+// Commands about certificates: trustpoints and the authority.
+#include <fmt/format.h>
+
+#include "controlplane/daemon/commands.hpp"
+#include "controlplane/daemon/daemon.hpp"
+#include "controlplane/daemon/reasons.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+Json certificate_json(const pki::Certificate& certificate) {
+  const pki::CertificateInfo info = certificate.describe();
+  Json subject = Json::array();
+  for (const NameAttribute& attribute : info.subject_attributes) {
+    subject.push_back({{"type", attribute.type}, {"value", attribute.value}});
+  }
+  Json addresses = Json::array();
+  for (const IpAddress& address : info.san_addresses) addresses.push_back(address.text());
+  return {{"version", info.version},
+          {"serial", info.serial},
+          {"usage", info.usage},
+          {"issuer", info.issuer},
+          {"subject", info.subject},
+          {"subject_attributes", subject},
+          {"not_before", to_text(info.not_before)},
+          {"not_after", to_text(info.not_after)},
+          {"key_algorithm", info.key_algorithm},
+          {"key_bits", info.key_bits},
+          {"signature_algorithm", info.signature_algorithm},
+          {"fingerprint_md5", info.fingerprint_md5},
+          {"fingerprint_sha1", info.fingerprint_sha1},
+          {"fingerprint_sha256", info.fingerprint_sha256},
+          {"key_usage", texts_json(info.key_usage)},
+          {"extended_key_usage", texts_json(info.extended_key_usage)},
+          {"subject_key_id", info.subject_key_id},
+          {"authority_key_id", info.authority_key_id},
+          {"is_ca", info.is_ca},
+          {"san_dns", texts_json(info.san_dns)},
+          {"san_addresses", addresses},
+          {"crl_urls", texts_json(info.crl_urls)},
+          {"pem", certificate.pem()}};
+}
+
+std::string_view status_of(const pki::Certificate& certificate, WallTime now) {
+  if (now < certificate.not_before()) return "Not yet valid";
+  return now > certificate.not_after() ? "Expired" : "Available";
+}
+
+Result<std::vector<const pki::Trustpoint*>> chosen(Daemon& daemon, const Arguments& arguments) {
+  COHORT_TRY(const std::string wanted, arguments.text_or("trustpoint", ""));
+  std::vector<const pki::Trustpoint*> out;
+  for (const pki::Trustpoint* trustpoint : daemon.runtime().keyring->trustpoints()) {
+    if (wanted.empty() || trustpoint->name() == wanted) out.push_back(trustpoint);
+  }
+  if (!wanted.empty() && out.empty()) return fail(no_trustpoint, wanted);
+  return out;
+}
+
+Result<Json> show_certificates(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(const auto trustpoints, chosen(daemon, arguments));
+  const WallTime now = daemon.runtime().clock.wall();
+  Json out = Json::array();
+  for (const pki::Trustpoint* trustpoint : trustpoints) {
+    const auto add = [&](const pki::Certificate& certificate, std::string_view kind) {
+      Json one = certificate_json(certificate);
+      one["kind"] = kind;
+      one["status"] = status_of(certificate, now);
+      one["trustpoint"] = trustpoint->name();
+      one["storage"] =
+          daemon.configuration().state_directory + "/trustpoints/" + trustpoint->name();
+      if (kind == "certificate") one["key_label"] = trustpoint->key_label();
+      out.push_back(std::move(one));
+    };
+    if (trustpoint->certificate()) add(*trustpoint->certificate(), "certificate");
+    for (const pki::Certificate& ca : trustpoint->ca_certificates()) add(ca, "ca");
+  }
+  return out;
+}
+
+Json enrolment_json(const pki::ScepClient& client) {
+  Json out{{"state", pki::name_of(client.state())},
+           {"renewing", client.is_renewing()},
+           {"polls", client.polls()}};
+  out["last_error"] = client.last_error() ? Json(client.last_error()->text()) : Json();
+  const auto renewal = client.renewal_at();
+  out["renewal_at"] = renewal ? Json(to_text(*renewal)) : Json();
+  return out;
+}
+
+Result<Json> show_trustpoints(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(const auto trustpoints, chosen(daemon, arguments));
+  Json out = Json::array();
+  for (const pki::Trustpoint* trustpoint : trustpoints) {
+    Json one{{"name", trustpoint->name()},
+             {"enrollment_url", trustpoint->options().enrollment_url},
+             {"subject_name", trustpoint->options().subject_name},
+             {"authenticated", trustpoint->is_authenticated()},
+             {"enrolled", trustpoint->certificate().has_value()},
+             {"key_label", trustpoint->options().key.label},
+             {"auto_enroll_percent", trustpoint->options().auto_enroll_percent}};
+    const auto* enrolment = daemon.find_enrolment(trustpoint->name());
+    one["enrolment"] = enrolment ? enrolment_json(enrolment->client()) : Json();
+    if (trustpoint->certificate()) {
+      one["certificate_serial"] = trustpoint->certificate()->serial();
+      one["certificate_not_after"] = to_text(trustpoint->certificate()->not_after());
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Result<Enrolment*> enrolment_of(Daemon& daemon, const Arguments& arguments) {
+  COHORT_TRY(const std::string name, arguments.text("trustpoint"));
+  if (Enrolment* found = daemon.find_enrolment(name)) return found;
+  const bool known = daemon.runtime().keyring->find(name) != nullptr;
+  return fail(known ? no_enrolment : no_trustpoint, name);
+}
+
+/// Where an enrolment stands, with what an operator may have to decide on.
+Json progress_json(Enrolment& enrolment) {
+  const pki::ScepClient& client = enrolment.client();
+  const pki::TrustpointOptions& options = enrolment.trustpoint().options();
+  Json out = enrolment_json(client);
+  out["trustpoint"] = enrolment.name();
+  out["authenticated"] = enrolment.trustpoint().is_authenticated();
+  out["enrolled"] = enrolment.trustpoint().certificate().has_value();
+  out["subject_name"] = options.subject_name;
+  out["hostname"] = options.hostname;
+  out["challenge"] = !options.challenge_password.empty();
+  out["offer"] = Json();
+  if (const auto& offer = client.offer(); offer && client.state() == pki::EnrolState::decision) {
+    out["offer"] = {{"subject", offer->subject},
+                    {"not_after", to_text(offer->not_after)},
+                    {"fingerprint_md5", offer->fingerprint_md5},
+                    {"fingerprint_sha1", offer->fingerprint_sha1},
+                    {"fingerprint_sha256", offer->fingerprint_sha256}};
+  }
+  return out;
+}
+
+Result<Json> pki_progress(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  return progress_json(*enrolment);
+}
+
+Result<Json> pki_start(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  const pki::EnrolState state = enrolment->client().state();
+  // What is under way goes on; what has stopped or waits after a failure begins anew.
+  if (state == pki::EnrolState::idle || state == pki::EnrolState::refused ||
+      state == pki::EnrolState::retry) {
+    enrolment->start();
+    daemon.audit("crypto pki enroll", enrolment->name());
+  }
+  return progress_json(*enrolment);
+}
+
+Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint", "accept", "fingerprint_sha256"}));
+  COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  COHORT_TRY(const bool accept, arguments.flag("accept", false));
+  COHORT_TRY(const std::string seen, arguments.text("fingerprint_sha256"));
+  const auto& offer = enrolment->client().offer();
+  // The yes is for the certificate that the operator saw, not for one that came since.
+  if (!offer || offer->fingerprint_sha256 != seen) {
+    return fail(bad_argument, "the authority's certificate is another one now; look again");
+  }
+  COHORT_CHECK(enrolment->decide(accept));
+  daemon.audit(accept ? "crypto pki authenticate: yes" : "crypto pki authenticate: no",
+               enrolment->name() + " " + seen);
+  return progress_json(*enrolment);
+}
+
+Result<Json> pki_renew(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  COHORT_CHECK(enrolment->renew());
+  daemon.audit("crypto pki renew", enrolment->name());
+  return progress_json(*enrolment);
+}
+
+// ---- the authority
+// -------------------------------------------------------------------------------
+
+Result<pki::CertificateAuthority*> ca_of(Daemon& daemon) {
+  if (daemon.ca() == nullptr) return fail(no_role, "no certificate authority here");
+  return daemon.ca();
+}
+
+Result<Json> show_pki_server(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_TRY(const pki::CaStatus status, ca->status());
+  const pki::ScepServerCounters& scep = daemon.scep()->counters();
+  return Json{{"name", status.name},
+              {"issuer", status.issuer},
+              {"listen", daemon.configuration().certificate_authority->listen.text()},
+              {"grant", status.grant == pki::Grant::automatic ? "auto" : "manual"},
+              {"fingerprint_md5", status.fingerprint_md5},
+              {"fingerprint_sha1", status.fingerprint_sha1},
+              {"fingerprint_sha256", status.fingerprint_sha256},
+              {"not_before", to_text(status.ca_not_before)},
+              {"not_after", to_text(status.ca_not_after)},
+              {"last_serial", status.last_serial},
+              {"crl_next_update", to_text(status.crl_next_update)},
+              {"database", status.database},
+              {"certificates", status.certificates},
+              {"revoked", status.revoked},
+              {"pending", status.pending},
+              {"rejected", status.rejected},
+              {"scep_requests", scep.requests},
+              {"scep_granted", scep.granted},
+              {"scep_refused", scep.refused}};
+}
+
+Result<Json> server_requests(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_TRY(const auto requests, ca->requests());
+  Json out = Json::array();
+  for (const pki::RequestRecord& request : requests) {
+    out.push_back({{"id", request.id},
+                   {"state", pki::name_of(request.state)},
+                   {"subject", request.subject},
+                   {"transaction_id", request.transaction_id},
+                   {"key_sha256", request.spki_sha256},
+                   {"received", to_text(request.received)},
+                   {"renewal", request.renewal},
+                   {"note", request.note},
+                   {"serial", request.serial}});
+  }
+  return out;
+}
+
+Result<Json> server_certificates(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_TRY(const auto issued, ca->issued());
+  Json out = Json::array();
+  for (const pki::IssuedRecord& record : issued) {
+    Json one{{"serial", record.serial},
+             {"subject", record.subject},
+             {"not_before", to_text(record.not_before)},
+             {"not_after", to_text(record.not_after)}};
+    one["revoked_at"] = record.revoked_at ? Json(to_text(*record.revoked_at)) : Json();
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Result<Json> server_grant(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"request"}));
+  COHORT_TRY(const std::uint64_t id, arguments.number("request"));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_TRY(const pki::Certificate made, ca->grant(static_cast<std::int64_t>(id)));
+  daemon.audit("pki server grant", std::to_string(id));
+  return Json{{"request", id}, {"serial", made.serial()}, {"subject", made.subject()}};
+}
+
+Result<Json> server_reject(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"request", "why"}));
+  COHORT_TRY(const std::uint64_t id, arguments.number("request"));
+  COHORT_TRY(const std::string why, arguments.text_or("why", "rejected by the operator"));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_CHECK(ca->reject(static_cast<std::int64_t>(id), why));
+  daemon.audit("pki server reject", std::to_string(id));
+  return Json{{"request", id}};
+}
+
+Result<pki::RevocationReason> revocation_reason(const std::string& name) {
+  using pki::RevocationReason;
+  static constexpr std::pair<std::string_view, RevocationReason> names[] = {
+      {"unspecified", RevocationReason::unspecified},
+      {"key-compromise", RevocationReason::key_compromise},
+      {"affiliation-changed", RevocationReason::affiliation_changed},
+      {"superseded", RevocationReason::superseded},
+      {"cessation-of-operation", RevocationReason::cessation_of_operation}};
+  for (const auto& [known, reason] : names) {
+    if (known == name) return reason;
+  }
+  return fail(bad_argument,
+              "the reason must be unspecified, key-compromise, affiliation-changed, superseded or "
+              "cessation-of-operation");
+}
+
+Result<Json> server_revoke(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"serial", "reason"}));
+  COHORT_TRY(const std::string serial, arguments.text("serial"));
+  COHORT_TRY(const std::string name, arguments.text_or("reason", "unspecified"));
+  COHORT_TRY(const pki::RevocationReason reason, revocation_reason(name));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_CHECK(ca->revoke(serial, reason));
+  daemon.audit("pki server revoke", serial);
+  return Json{{"serial", serial}, {"reason", name}};
+}
+
+Result<Json> server_backup(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"password"}));
+  COHORT_TRY(std::string password, arguments.text("password"));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  const Secret secret = Secret::of_text(password);
+  zeroize(password);
+  COHORT_TRY(const Bytes archive, ca->backup(secret));
+  daemon.audit("pki server backup", "");
+  return Json{{"pkcs12_hex", to_hex(archive)}};
+}
+
+constexpr CommandRow rows[] = {
+    {"show crypto pki certificates", show_certificates, nullptr},
+    {"show crypto pki trustpoints", show_trustpoints, nullptr},
+    {"show crypto pki server", show_pki_server, nullptr},
+    {"pki progress", pki_progress, nullptr},
+    {"pki start", pki_start, nullptr},
+    {"pki decide", pki_decide, nullptr},
+    {"pki renew", pki_renew, nullptr},
+    {"pki server requests", server_requests, nullptr},
+    {"pki server certificates", server_certificates, nullptr},
+    {"pki server grant", server_grant, nullptr},
+    {"pki server reject", server_reject, nullptr},
+    {"pki server revoke", server_revoke, nullptr},
+    {"pki server backup", server_backup, nullptr},
+};
+
+}  // namespace
+
+std::span<const CommandRow> pki_commands() {
+  return rows;
+}
+
+}  // namespace cohort::daemon

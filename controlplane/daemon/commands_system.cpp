@@ -1,0 +1,191 @@
+// Commands about the daemon as a whole, access lists, the dataplane and debugging.
+#include <fmt/format.h>
+
+#include "controlplane/daemon/commands.hpp"
+#include "controlplane/daemon/daemon.hpp"
+#include "controlplane/daemon/events.hpp"
+#include "controlplane/daemon/reasons.hpp"
+#include "controlplane/daemon/version.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+std::int64_t seconds_between(TimePoint from, TimePoint to) {
+  return std::chrono::duration_cast<std::chrono::seconds>(to - from).count();
+}
+
+Result<Json> show_version(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  const config::Configuration& configuration = daemon.configuration();
+  Json roles = Json::array();
+  if (configuration.certificate_authority) roles.push_back("certificate_authority");
+  if (configuration.key_server) roles.push_back("key_server");
+  if (configuration.group_member) roles.push_back("group_member");
+  return Json{{"version", version_text},
+              {"hostname", configuration.hostname},
+              {"configuration", configuration.file},
+              {"state_directory", configuration.state_directory},
+              {"roles", roles},
+              {"uptime", seconds_between(daemon.started(), daemon.runtime().clock.now())}};
+}
+
+Result<Json> show_access_lists(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"name"}));
+  COHORT_TRY(const std::string name, arguments.text_or("name", ""));
+  Json out = Json::array();
+  for (const config::AccessList& list : daemon.configuration().access_lists) {
+    if (!name.empty() && list.name != name) continue;
+    Json lines = Json::array();
+    for (const config::AccessLine& line : list.lines) {
+      lines.push_back({{"sequence", line.number}, {"text", config::access_text(line.entry)}});
+    }
+    out.push_back({{"name", list.name}, {"lines", lines}});
+  }
+  if (!name.empty() && out.empty()) return fail(bad_argument, "there is no access list " + name);
+  return out;
+}
+
+Json named_counters(const std::vector<dataplane::NamedCounter>& counters) {
+  Json out = Json::object();
+  for (const auto& counter : counters) out[std::string(counter.name)] = counter.value;
+  return out;
+}
+
+Json port_json(const dataplane::PortStatus& port) {
+  return {{"name", port.name},
+          {"role", port.role},
+          {"driver", port.driver},
+          {"link_up", port.link_up},
+          {"mtu", port.mtu},
+          {"packets_in", port.packets_in},
+          {"packets_out", port.packets_out},
+          {"bytes_in", port.bytes_in},
+          {"bytes_out", port.bytes_out},
+          {"missed", port.missed},
+          {"errors", port.errors}};
+}
+
+Result<Json> show_dataplane_counters(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  const dataplane::Manager* manager = daemon.runtime().dataplane->manager();
+  if (manager == nullptr) return fail(no_role, "no group member here");
+  Json out = Json::array();
+  for (const auto& pair : daemon.configuration().dataplane->port_pairs) {
+    const dataplane::Usage usage = manager->usage(pair.name);
+    Json sas = Json::array();
+    for (const dataplane::SaUsage& sa : usage.sas) {
+      sas.push_back({{"spi", sa.spi},
+                     {"packets_out", sa.packets_out},
+                     {"bytes_out", sa.bytes_out},
+                     {"packets_in", sa.packets_in},
+                     {"bytes_in", sa.bytes_in},
+                     {"replay_drops", sa.replay_drops},
+                     {"auth_failures", sa.auth_failures},
+                     {"exhausted_permille", sa.exhausted_permille}});
+    }
+    Json ports = Json::array();
+    for (const auto& port : manager->ports(pair.name)) ports.push_back(port_json(port));
+    out.push_back({{"port_pair", pair.name},
+                   {"ports", ports},
+                   {"forwards", named_counters(usage.forwards)},
+                   {"drops", named_counters(usage.drops)},
+                   {"sas", sas},
+                   {"unknown_spi", usage.unknown_spi}});
+  }
+  return out;
+}
+
+Result<Json> show_refusals(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  Json out = Json::array();
+  for (const auto& [key, count] : daemon.runtime().metrics.refusals()) {
+    out.push_back({{"where", key.first}, {"reason", key.second}, {"count", count}});
+  }
+  return out;
+}
+
+Result<Json> doctor(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  Json out = Json::array();
+  for (const auto& enrolment : daemon.enrolments()) {
+    const auto& client = enrolment->client();
+    if (client.state() == pki::EnrolState::decision) {
+      out.push_back(
+          fmt::format("trustpoint {}: the authority's certificate waits for a yes; run "
+                      "`cohort crypto pki authenticate {}`",
+                      enrolment->name(), enrolment->name()));
+    }
+    if (client.last_error()) {
+      out.push_back(
+          fmt::format("trustpoint {}: {}", enrolment->name(), client.last_error()->text()));
+    }
+  }
+  if (daemon.member() != nullptr) {
+    for (const auto& group : daemon.member()->member()->status(daemon.runtime().clock.now())) {
+      if (!group.last_failure.empty()) {
+        out.push_back(fmt::format("group {}: {}", group.name, group.last_failure));
+      }
+    }
+  }
+  if (const auto* manager = daemon.runtime().dataplane->manager()) {
+    for (const std::string& sentence : manager->advice()) out.push_back(sentence);
+  }
+  return out;
+}
+
+Result<Json> debug_list(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  Json out = Json::array();
+  for (const config::DebugCategory& category : config::debug_categories()) {
+    out.push_back({{"name", category.name},
+                   {"sentence", category.sentence},
+                   {"on", daemon.runtime().log.is_on(category.name)}});
+  }
+  return out;
+}
+
+Result<Json> debug_set(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"category", "on"}));
+  COHORT_TRY(const std::string category, arguments.text("category"));
+  COHORT_TRY(const bool on, arguments.flag("on", true));
+  if (!daemon.runtime().log.set_debug(category, on)) {
+    return fail(bad_argument, "no debug category \"" + category + "\"; `cohort debug list`");
+  }
+  daemon.audit(on ? "debug on" : "debug off", category);
+  return Json{{"category", category}, {"on", on}};
+}
+
+Result<Json> reload(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  COHORT_CHECK(daemon.reload());
+  return Json{{"reloaded", daemon.configuration().file}};
+}
+
+Result<Json> export_lab_keys(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({}));
+  if (!daemon.configuration().lab_export_keys) return fail(not_a_lab);
+  daemon.runtime().outbox.report(Event{&events::lab_keys_exported, {}});
+  const Secret table = daemon.runtime().dataplane->esp_sa_table();
+  return Json{{"esp_sa", std::string(reinterpret_cast<const char*>(table.view().data()),
+                                     table.view().size())}};
+}
+
+constexpr CommandRow rows[] = {
+    {"show version", show_version, nullptr},
+    {"show ip access-lists", show_access_lists, nullptr},
+    {"show dataplane counters", show_dataplane_counters, nullptr},
+    {"show refusals", show_refusals, nullptr},
+    {"doctor", doctor, nullptr},
+    {"debug list", debug_list, nullptr},
+    {"debug set", debug_set, nullptr},
+    {"reload", reload, nullptr},
+    {"gm export-lab-keys", export_lab_keys, nullptr},
+};
+
+}  // namespace
+
+std::span<const CommandRow> system_commands() {
+  return rows;
+}
+
+}  // namespace cohort::daemon

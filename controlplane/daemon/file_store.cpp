@@ -1,0 +1,166 @@
+#include "controlplane/daemon/file_store.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "controlplane/daemon/reasons.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+/// Ends with a suffix that no name in the store can have.
+constexpr std::string_view unfinished = ".new~";
+
+tl::unexpected<Error> failed(const std::string& what, const std::string& path) {
+  return fail(store_failed, what + " " + path + ": " + std::strerror(errno));
+}
+
+class File {
+ public:
+  explicit File(int fd) : fd_(fd) {}
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+Status write_all(int fd, ByteView content, const std::string& path) {
+  while (!content.empty()) {
+    const ssize_t done = ::write(fd, content.data(), content.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return failed("can't write", path);
+    content = content.subspan(static_cast<std::size_t>(done));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status RealDisk::write_synced(const std::string& path, ByteView content) {
+  const File file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (file.fd() < 0) return failed("can't create", path);
+  COHORT_CHECK(write_all(file.fd(), content, path));
+  if (::fsync(file.fd()) != 0) return failed("can't sync", path);
+  return {};
+}
+
+Status RealDisk::rename(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) return failed("can't rename to", to);
+  return {};
+}
+
+Result<bool> RealDisk::unlink(const std::string& path) {
+  if (::unlink(path.c_str()) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return failed("can't remove", path);
+}
+
+Status RealDisk::sync_directory(const std::string& path) {
+  const File file(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (file.fd() < 0 || ::fsync(file.fd()) != 0) return failed("can't sync", path);
+  return {};
+}
+
+Result<bool> RealDisk::make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) return true;
+  if (errno == EEXIST) return false;
+  return failed("can't make the directory", path);
+}
+
+Result<std::optional<Bytes>> RealDisk::read(const std::string& path) const {
+  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.fd() < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  struct stat info {};
+  if (file.fd() < 0 || ::fstat(file.fd(), &info) != 0) return failed("can't read", path);
+  if (!S_ISREG(info.st_mode)) return fail(store_failed, path + " is not a regular file");
+  Bytes out;
+  for (;;) {
+    std::uint8_t block[65536];
+    const ssize_t got = ::read(file.fd(), block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed("can't read", path);
+    if (got == 0) return out;
+    out.insert(out.end(), block, block + got);
+    if (out.size() > FileStore::value_size_max) return fail(store_failed, path + " is too large");
+  }
+}
+
+Result<std::unique_ptr<FileStore>> FileStore::open(Disk& disk, std::string directory) {
+  for (std::size_t at = 0; at != std::string::npos;) {
+    at = directory.find('/', at + 1);
+    COHORT_TRY([[maybe_unused]] const bool made, disk.make_directory(directory.substr(0, at)));
+  }
+  return std::unique_ptr<FileStore>(new FileStore(disk, std::move(directory)));
+}
+
+Result<std::string> FileStore::path_of(std::string_view name) const {
+  const bool good = !name.empty() && name.size() <= 512 && name.front() != '/' &&
+                    name.back() != '/' && name.find("..") == std::string_view::npos &&
+                    name.find("//") == std::string_view::npos &&
+                    std::all_of(name.begin(), name.end(), [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                             (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-' || c == '/';
+                    });
+  if (!good) return fail(bad_store_name, std::string(name.substr(0, 100)));
+  return directory_ + "/" + std::string(name);
+}
+
+Status FileStore::put(std::string_view name, ByteView value) {
+  COHORT_TRY(const std::string path, path_of(name));
+  if (value.size() > value_size_max) return fail(store_failed, std::string(name) + " is too large");
+  // A directory's own entry must be durable before what is in it.
+  std::string parent = directory_;
+  for (std::size_t at = name.find('/'); at != std::string_view::npos; at = name.find('/', at + 1)) {
+    const std::string folder = directory_ + "/" + std::string(name.substr(0, at));
+    COHORT_TRY(const bool made, disk_.make_directory(folder));
+    if (made) COHORT_CHECK(disk_.sync_directory(parent));
+    parent = folder;
+  }
+  const std::string fresh = path + std::string(unfinished);
+  COHORT_CHECK(disk_.write_synced(fresh, value));
+  COHORT_CHECK(disk_.rename(fresh, path));
+  return disk_.sync_directory(parent);
+}
+
+Result<std::optional<Bytes>> FileStore::get(std::string_view name) const {
+  COHORT_TRY(const std::string path, path_of(name));
+  return disk_.read(path);
+}
+
+Status FileStore::remove(std::string_view name) {
+  COHORT_TRY(const std::string path, path_of(name));
+  COHORT_TRY(const bool was_there, disk_.unlink(path));
+  if (!was_there) return {};
+  return disk_.sync_directory(path.substr(0, path.rfind('/')));
+}
+
+Result<StateLock> StateLock::take(const std::string& directory) {
+  const std::string path = directory + "/lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return failed("can't open", path);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    ::close(fd);
+    return fail(store_locked, path);
+  }
+  return StateLock(fd);
+}
+
+StateLock::~StateLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+StateLock::StateLock(StateLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+}  // namespace cohort::daemon

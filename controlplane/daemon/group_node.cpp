@@ -1,0 +1,50 @@
+#include "controlplane/daemon/group_node.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace cohort::daemon {
+
+GroupNode::GroupNode(World& world, ike::IsakmpOptions options)
+    : local_(options.local),
+      jobs_(world.jobs),
+      world_{world.clock,       world.random, world.outbox,   world.store,
+             world.credentials, jobs_,        world.dataplane},
+      isakmp_(world_, std::move(options)) {}
+
+std::unique_ptr<GroupNode> GroupNode::key_server(World& world, ike::IsakmpOptions options) {
+  std::unique_ptr<GroupNode> out(new GroupNode(world, std::move(options)));
+  out->server_ = std::make_unique<gdoi::KeyServer>(out->world_, out->isakmp_);
+  return out;
+}
+
+std::unique_ptr<GroupNode> GroupNode::group_member(World& world, ike::IsakmpOptions options) {
+  std::unique_ptr<GroupNode> out(new GroupNode(world, std::move(options)));
+  out->member_ = std::make_unique<gdoi::GroupMember>(out->world_, out->isakmp_);
+  return out;
+}
+
+void GroupNode::on_datagram(TimePoint now, const Datagram& datagram) {
+  isakmp_.on_datagram(now, datagram);
+}
+
+void GroupNode::on_timer(TimePoint now) {
+  isakmp_.on_timer(now);
+  if (server_) server_->on_timer(now);
+  if (member_) member_->on_timer(now);
+}
+
+TimePoint GroupNode::next_deadline() const {
+  TimePoint out = isakmp_.next_deadline();
+  if (server_) out = std::min(out, server_->next_deadline());
+  if (member_) out = std::min(out, member_->next_deadline());
+  return out;
+}
+
+void GroupNode::on_job_done(TimePoint now, JobId id, JobResult result) {
+  if (server_ && server_->on_job_done(now, id, result)) return;
+  if (member_ && member_->on_job_done(now, id, result)) return;
+  isakmp_.on_job_done(now, id, std::move(result));
+}
+
+}  // namespace cohort::daemon

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "config/configuration.hpp"
+#include "controlplane/daemon/runtime.hpp"
+#include "controlplane/ike/isakmp.hpp"
+#include "gdoi/group_member.hpp"
+#include "gdoi/key_server.hpp"
+
+namespace cohort::daemon {
+
+/// Knows which jobs a node has posted, since several nodes share the threads.
+class NodeJobs final : public CryptoJobs {
+ public:
+  explicit NodeJobs(CryptoJobs& threads) : threads_(threads) {}
+  JobId post(Job job) override { return *posted_.insert(threads_.post(std::move(job))).first; }
+  /// True once for each job that was posted here.
+  [[nodiscard]] bool take(JobId id) { return posted_.erase(id) > 0; }
+
+ private:
+  CryptoJobs& threads_;
+  std::set<JobId> posted_;
+};
+
+/// One local endpoint that speaks ISAKMP, with what sits above it: a key server or a member.
+class GroupNode final : public Node {
+ public:
+  /// Both keep what `world` refers to; groups are added afterwards.
+  static std::unique_ptr<GroupNode> key_server(World& world, ike::IsakmpOptions options);
+  static std::unique_ptr<GroupNode> group_member(World& world, ike::IsakmpOptions options);
+
+  [[nodiscard]] const Endpoint& local() const { return local_; }
+  [[nodiscard]] ike::Isakmp& isakmp() { return isakmp_; }
+  [[nodiscard]] const ike::Isakmp& isakmp() const { return isakmp_; }
+  [[nodiscard]] gdoi::KeyServer* server() const { return server_.get(); }
+  [[nodiscard]] gdoi::GroupMember* member() const { return member_.get(); }
+
+  void on_datagram(TimePoint now, const Datagram& datagram) override;
+  void on_timer(TimePoint now) override;
+  [[nodiscard]] TimePoint next_deadline() const override;
+  void on_job_done(TimePoint now, JobId id, JobResult result) override;
+  /// True once for each job that this node has posted.
+  [[nodiscard]] bool owns_job(JobId id) { return jobs_.take(id); }
+
+ private:
+  GroupNode(World& world, ike::IsakmpOptions options);
+
+  Endpoint local_;
+  NodeJobs jobs_;
+  World world_;  ///< the one we were given, with our jobs_
+  ike::Isakmp isakmp_;
+  std::unique_ptr<gdoi::KeyServer> server_;
+  std::unique_ptr<gdoi::GroupMember> member_;
+};
+
+}  // namespace cohort::daemon

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "controlplane/base/address.hpp"
+#include "controlplane/daemon/event_loop.hpp"
+#include "pki/http.hpp"
+
+struct evdns_base;
+
+namespace cohort::daemon {
+
+/// "http://HOST[:PORT][/PATH][?QUERY]", or bad_url.
+[[nodiscard]] Result<pki::HttpUrl> parse_url(std::string_view url);
+
+/// An HTTP/1.1 server on one endpoint. Requests that are too large never reach the handler.
+class HttpServer {
+ public:
+  using Handle = std::function<pki::HttpResponse(const pki::HttpRequest&)>;
+
+  static Result<std::unique_ptr<HttpServer>> open(EventLoop& loop, const Endpoint& listen,
+                                                  Handle handle);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// HTTP/1.1 requests, each on a connection of its own and with a timeout for the whole.
+class HttpClient {
+ public:
+  using Done = std::function<void(Result<pki::HttpResponse>)>;
+
+  explicit HttpClient(EventLoop& loop);
+  /// What is under way ends without a call of its `done`.
+  ~HttpClient();
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  /// `done` is called once, from the loop and never before perform() has returned.
+  void perform(const pki::HttpRequest& request, std::chrono::seconds timeout, Done done);
+
+ private:
+  struct Exchange;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace cohort::daemon

@@ -1,0 +1,182 @@
+// SIGHUP: the configuration file again. Also what Prometheus is told of live state.
+#include <algorithm>
+#include <utility>
+
+#include "controlplane/daemon/daemon.hpp"
+#include "controlplane/daemon/events.hpp"
+#include "controlplane/daemon/reasons.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+/// Sections that a reload applies; whatever else has changed waits for a restart.
+constexpr std::string_view applied[] = {"/logging", "/access_lists", "/profiles", "/keys",
+                                        "/key_server/groups"};
+
+using Digests = std::map<std::string, std::string>;
+
+std::vector<std::string> changed_sections(const Digests& before, const Digests& after) {
+  std::vector<std::string> out;
+  for (const auto& [pointer, digest] : after) {
+    const auto at = before.find(pointer);
+    if (at == before.end() || at->second != digest) out.push_back(pointer);
+  }
+  for (const auto& [pointer, digest] : before) {
+    if (!after.contains(pointer)) out.push_back(pointer);
+  }
+  return out;
+}
+
+bool is_applied(const std::string& pointer) {
+  return std::find(std::begin(applied), std::end(applied), pointer) != std::end(applied);
+}
+
+const config::KeyServerGroup* find_group(const config::KeyServerRole& role,
+                                         const std::string& name) {
+  for (const auto& group : role.groups) {
+    if (group.policy.name == name) return &group;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Status Daemon::reload() {
+  config::Outcome outcome = config::read_file(configuration_.file, config::DiskFiles{});
+  for (const config::Problem& problem : outcome.problems) {
+    const bool error = problem.kind == config::Problem::Kind::error;
+    runtime_->outbox.report(Event{error ? &events::reload_refused : &events::config_warning,
+                                  {{"problem", problem.text()}}});
+  }
+  if (!outcome.configuration) {
+    return fail(bad_argument, configuration_.file + " has errors; see the log");
+  }
+  config::Configuration& fresh = *outcome.configuration;
+  // The log first: should its file not open, nothing has changed yet.
+  COHORT_CHECK(runtime_->log.configure(
+      fresh.logging, configuration_.hostname.empty() ? "cohortd" : configuration_.hostname));
+  const auto changed = changed_sections(configuration_.digests, fresh.digests);
+  for (const std::string& pointer : changed) {
+    if (is_applied(pointer)) continue;
+    runtime_->outbox.report(Event{&events::restart_needed, {{"section", pointer}}});
+  }
+  configuration_.keys = fresh.keys;
+  if (auto made = start_keys(); !made) {
+    runtime_->outbox.report(Event{&events::apply_failed, {{"error", made.error().text()}}});
+  }
+  const bool groups_changed =
+      std::any_of(changed.begin(), changed.end(), [](const std::string& pointer) {
+        return pointer == "/access_lists" || pointer == "/profiles" ||
+               pointer == "/key_server/groups";
+      });
+  if (server_ && fresh.key_server && groups_changed) apply_groups(fresh);
+  configuration_.access_lists = std::move(fresh.access_lists);
+  configuration_.logging = fresh.logging;
+  for (const std::string_view pointer : applied) {
+    const auto at = fresh.digests.find(std::string(pointer));
+    if (at != fresh.digests.end()) {
+      configuration_.digests.insert_or_assign(at->first, at->second);
+    } else {
+      configuration_.digests.erase(std::string(pointer));
+    }
+  }
+  runtime_->outbox.report(
+      Event{&events::reloaded, {{"changed_sections", std::to_string(changed.size())}}});
+  touch();
+  return {};
+}
+
+void Daemon::apply_groups(const config::Configuration& fresh) {
+  const TimePoint now = runtime_->clock.now();
+  const auto check = [this](const std::string& group, const Status& status) {
+    if (status) return;
+    runtime_->outbox.report(
+        Event{&events::apply_failed, {{"group", group}, {"error", status.error().text()}}});
+  };
+  config::KeyServerRole& role = *configuration_.key_server;
+  for (const auto& group : role.groups) {
+    const std::string& name = group.policy.name;
+    if (find_group(*fresh.key_server, name) == nullptr) {
+      check(name, server_->server()->remove_group(now, name));
+    }
+  }
+  for (const auto& group : fresh.key_server->groups) {
+    const std::string& name = group.policy.name;
+    const auto* before = find_group(role, name);
+    check(name, before == nullptr ? add_server_group(group)
+                                  : server_->server()->update_policy(now, group.policy));
+    if (before != nullptr && before->policy.rekey.signing_key != group.policy.rekey.signing_key) {
+      runtime_->outbox.report(
+          Event{&events::restart_needed, {{"section", "signing_key of group " + name}}});
+    }
+  }
+  role.groups = fresh.key_server->groups;
+}
+
+void Daemon::gather_metrics() {
+  runtime_->metrics.add([this](std::vector<Sample>& out) {
+    const auto& counters = runtime_->network->counters();
+    const auto add = [&](std::string name, std::string help,
+                         std::vector<std::pair<std::string, std::string>> labels,
+                         std::uint64_t value, bool counter) {
+      out.push_back({std::move(name), std::move(help), std::move(labels),
+                     static_cast<double>(value), counter});
+    };
+    add("datagrams_total", "UDP datagrams", {{"direction", "in"}}, counters.received, true);
+    add("datagrams_total", "UDP datagrams", {{"direction", "out"}}, counters.sent, true);
+    add("datagrams_failed_total", "UDP datagrams that could not be sent", {}, counters.send_failed,
+        true);
+    add("jobs_waiting", "Public-key operations that wait for a thread", {},
+        runtime_->jobs->waiting(), false);
+    const TimePoint now = runtime_->clock.now();
+    for (const GroupNode* node : {server_.get(), member_.get()}) {
+      if (node == nullptr) continue;
+      add("phase1_established", "Established phase 1 SAs", {{"local", node->local().text()}},
+          node->isakmp().established().size(), false);
+    }
+    if (server_) {
+      for (const auto& group : server_->server()->status(now)) {
+        const std::vector<std::pair<std::string, std::string>> labels{{"group", group.name}};
+        add("ks_members", "Registered members", labels, group.members.size(), false);
+        add("ks_registrations_total", "Registrations", labels, group.registrations, true);
+        add("ks_refused_total", "Refused registrations", labels, group.refused, true);
+        add("ks_rekeys_total", "Rekeys", labels, group.rekeys, true);
+        add("ks_pushes_total", "GROUPKEY-PUSH messages sent", labels, group.pushes_sent, true);
+        add("ks_acks_total", "Rekey acknowledgements", labels, group.acks_received, true);
+        add("ks_evictions_total", "Members evicted", labels, group.evictions, true);
+        add("ks_sender_ids_left", "Sender ids that can still be lent", labels,
+            group.sender_ids_left, false);
+      }
+    }
+    if (member_) {
+      for (const auto& group : member_->member()->status(now)) {
+        const std::vector<std::pair<std::string, std::string>> labels{{"group", group.name}};
+        add("gm_registered", "1 while usable keys are held", labels, group.registered ? 1 : 0,
+            false);
+        add("gm_registrations_total", "Successful registrations", labels,
+            group.registrations_succeeded, true);
+        add("gm_rekeys_total", "Rekeys received", labels, group.rekeys_received, true);
+        add("gm_active_teks", "Traffic keys", labels, group.teks.size(), false);
+        const auto usage = runtime_->dataplane->usage(group.port_pair);
+        for (const auto& drop : usage.drops) {
+          add("dataplane_drops_total", "Dropped packets by reason",
+              {{"port_pair", group.port_pair}, {"reason", std::string(drop.name)}}, drop.value,
+              true);
+        }
+        for (const auto& forward : usage.forwards) {
+          add("dataplane_packets_total", "Forwarded packets by kind",
+              {{"port_pair", group.port_pair}, {"kind", std::string(forward.name)}}, forward.value,
+              true);
+        }
+      }
+    }
+    if (scep_) {
+      const auto& scep = scep_->counters();
+      add("scep_requests_total", "SCEP requests", {}, scep.requests, true);
+      add("scep_granted_total", "Certificates granted over SCEP", {}, scep.granted, true);
+      add("scep_refused_total", "SCEP requests refused", {}, scep.refused, true);
+    }
+  });
+}
+
+}  // namespace cohort::daemon

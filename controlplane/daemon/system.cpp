@@ -1,0 +1,31 @@
+#include "controlplane/daemon/system.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <openssl/rand.h>
+#include <time.h>
+
+namespace cohort::daemon {
+
+TimePoint SystemClock::now() const {
+  timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return TimePoint(std::chrono::duration_cast<Duration>(std::chrono::seconds(time.tv_sec) +
+                                                        std::chrono::nanoseconds(time.tv_nsec)));
+}
+
+WallTime SystemClock::wall() const {
+  return std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::now());
+}
+
+void SystemRandom::fill(std::span<std::uint8_t> out) {
+  constexpr std::size_t chunk = 1 << 20;
+  while (!out.empty()) {
+    const std::size_t count = std::min(out.size(), chunk);
+    if (RAND_priv_bytes(out.data(), static_cast<int>(count)) != 1) std::abort();
+    out = out.subspan(count);
+  }
+}
+
+}  // namespace cohort::daemon

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "controlplane/world/world.hpp"
+
+namespace cohort::daemon {
+
+/// CLOCK_BOOTTIME for deadlines, so that keys age while a machine is suspended; the system's wall
+/// clock for certificates.
+class SystemClock final : public Clock {
+ public:
+  [[nodiscard]] TimePoint now() const override;
+  [[nodiscard]] WallTime wall() const override;
+};
+
+/// OpenSSL's generator, seeded by the kernel. Ends the program when that fails: nothing may go on
+/// with predictable keys.
+class SystemRandom final : public Random {
+ public:
+  void fill(std::span<std::uint8_t> out) override;
+};
+
+}  // namespace cohort::daemon
