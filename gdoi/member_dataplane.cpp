@@ -58,8 +58,11 @@ void MemberGroup::look_at_usage(TimePoint now) {
   bool again = false;
   for (const dataplane::SaUsage& sa : usage.sas) {
     const auto tek = keys_.teks().find(sa.spi);
-    if (tek == keys_.teks().end() || sa.exhausted_permille < options_.exhausted_permille) continue;
-    if (!exhausted_.insert(sa.spi).second) continue;
+    if (tek == keys_.teks().end() || sa.exhausted_permille < options_.exhausted_permille) {
+      exhausted_.erase(sa.spi);
+      continue;
+    }
+    if (!exhausted_.insert(sa.spi).second) continue;  // acted upon; wait until it shows
     again = again || dataplane::shape_of(tek->second.tek.suite).aead;
     report(events::gm_re_register,
            {{"why", "a traffic key is nearly used up"}, {"spi", fmt::format("0x{:08x}", sa.spi)}});

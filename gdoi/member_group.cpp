@@ -273,7 +273,6 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
   failed_in_row_ = 0;
   backoff_ = options_.registration_retry_initial;
   last_failure_.clear();
-  exhausted_.clear();
   had_keys_ = true;
   ++counters_.succeeded;
   counters_.since_registration = 0;

@@ -103,6 +103,7 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
   COHORT_CHECK(add_teks(now, policy, kd, fresh));
   COHORT_TRY(GrantedSenderIds ids, read_sender_ids(kd));
   if (policy.counter_mode() && ids.ids.empty()) return fail(missing_sender_id);
+  const bool same_kek = kek_ && policy.kek && kek_->kek.spi == policy.kek->spi;
   bool new_kek = false;
   COHORT_CHECK(install_kek(now, policy, kd, seq, std::nullopt, new_kek));
   if (!policy.kek) kek_.reset();
@@ -128,23 +129,41 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
       tek.tek.send_from = std::min(tek.tek.send_from, known->second.tek.send_from);
     }
   }
-  // What the registration does not name may still be under way to us.
-  for (const MemberEntry& old : entries_) {
-    for (MemberEntry& entry : entries) {
-      if (entry.acl != old.acl) continue;
-      for (auto spi = old.spis.rbegin(); spi != old.spis.rend(); ++spi) {
-        const auto known = teks_.find(*spi);
-        if (names(entry, *spi) || known == teks_.end()) continue;
-        entry.spis.insert(entry.spis.begin(), *spi);
-        known->second.receive_only_now = true;
-        fresh.try_emplace(*spi, std::move(known->second));
-      }
-    }
-  }
+  keep_unnamed(entries, fresh, same_kek);
   teks_ = std::move(fresh);
   entries_ = std::move(entries);
   if (!ids.ids.empty()) sender_ids_ = std::move(ids);
   return {};
+}
+
+/// TEKs of ours that a registration does not name: others may still send with them, so we receive
+/// on them until their end. One that came by a rekey under the same KEK and lives longer than what
+/// is offered has overtaken the registration, and stays what it is.
+void MemberKeys::keep_unnamed(std::vector<MemberEntry>& entries,
+                              std::map<std::uint32_t, MemberTek>& fresh, bool same_kek) {
+  for (const MemberEntry& old : entries_) {
+    const auto entry = std::find_if(entries.begin(), entries.end(),
+                                    [&](const MemberEntry& e) { return e.acl == old.acl; });
+    if (entry == entries.end()) continue;
+    TimePoint last_offered = TimePoint::min();
+    for (const std::uint32_t spi : entry->spis) {
+      last_offered = std::max(last_offered, fresh.at(spi).tek.expires);
+    }
+    std::size_t older = 0;
+    for (const std::uint32_t spi : old.spis) {
+      if (names(*entry, spi)) continue;
+      const auto known = teks_.find(spi);
+      if (known != teks_.end()) fresh.try_emplace(spi, std::move(known->second));
+      const auto kept = fresh.find(spi);
+      if (kept == fresh.end()) continue;
+      if (same_kek && kept->second.tek.expires > last_offered) {
+        entry->spis.push_back(spi);
+        continue;
+      }
+      kept->second.receive_only_now = true;
+      entry->spis.insert(entry->spis.begin() + static_cast<std::ptrdiff_t>(older++), spi);
+    }
+  }
 }
 
 // ---- rekey --------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ class MemberKeys {
   Status install_kek(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
                      std::optional<std::uint32_t> seq, const std::optional<KekSpi>& older,
                      bool& changed);
+  void keep_unnamed(std::vector<MemberEntry>& entries, std::map<std::uint32_t, MemberTek>& fresh,
+                    bool same_kek);
   void reorder(const OfferedPolicy& policy);
   void delete_teks(TimePoint when, TimePoint now, const DeletePayload& del, Change& change);
   void delete_exclusions(const DeletePayload& del);

@@ -11,7 +11,8 @@
 /// A key server and members in one process, whole: phase 1, PULL, PUSH, acknowledgements.
 namespace cohort::harness {
 
-using namespace std::chrono_literals;
+using std::chrono_literals::operator""s;
+using std::chrono_literals::operator""ms;
 
 inline constexpr std::uint16_t gdoi_port = 848;
 

@@ -1,0 +1,320 @@
+#include "tests/exchange/gdoi_fixture.hpp"
+
+/// Changes of policy and membership, restarts, and keys that run out.
+namespace cohort::harness {
+namespace {
+
+using dataplane::Action;
+using ike::ExchangeType;
+
+class Change : public GdoiDialogue {
+ protected:
+  static std::vector<std::string> acl(const std::vector<gdoi::AclEntry>& entries) {
+    std::vector<std::string> out;
+    for (const auto& entry : entries) out.push_back(entry.text());
+    return out;
+  }
+};
+
+// ---- policy -------------------------------------------------------------------------------------
+
+TEST_F(Change, a_new_policy_is_distributed_in_order_and_what_is_gone_deleted_later) {
+  auto policy = default_policy();
+  policy.activation_delay = 10s;
+  policy.deactivation_delay = 30s;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto before = sending(member);
+  auto changed = policy;
+  changed.sas[0].acl = {deny("10.0.0.0/28", "172.16.0.0/16"),
+                        permit("10.7.0.0/24", "172.16.0.0/16"),
+                        permit("10.0.0.0/24", "172.16.0.0/16")};
+  ASSERT_TRUE(server.role().update_policy(net.now(), changed));
+  net.run_for(2s);
+  // The new lines stand first, in their order; the old line still receives.
+  auto lines = status(member).acl;
+  ASSERT_EQ(lines.size(), 4u) << log();
+  lines.resize(3);
+  EXPECT_EQ(lines, acl(changed.sas[0].acl));
+  EXPECT_EQ(installed(member).policy[2].send_spi, before[0]) << "an unchanged entry keeps its key";
+  EXPECT_NE(installed(member).policy[1].send_spi, 0u);
+  EXPECT_TRUE(receives(member, before[1]));
+  net.run_for(35s);
+  EXPECT_EQ(status(member).acl, acl(changed.sas[0].acl));
+  EXPECT_FALSE(receives(member, before[1]));
+  EXPECT_EQ(status(server).registrations, 1u);
+  EXPECT_TRUE(member.host->refusals.empty()) << log();
+
+  // Back again: the exclusion goes too.
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(40s);
+  EXPECT_EQ(status(member).acl, acl(policy.sas[0].acl)) << log();
+}
+
+TEST_F(Change, another_suite_takes_over_without_a_gap) {
+  auto policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  policy.sas[0].suite = dataplane::Suite::aes_256_cbc_sha512_256;
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  for (int second = 0; second < 90; ++second) {
+    net.run_for(1s);
+    for (Member& from : members) {
+      for (const std::uint32_t spi : sending(from)) {
+        for (Member& to : members) ASSERT_TRUE(receives(to, spi)) << "second " << second;
+      }
+    }
+  }
+  for (const auto& sa : installed(members[0]).sas) {
+    EXPECT_EQ(sa.suite, dataplane::Suite::aes_256_cbc_sha512_256);
+  }
+}
+
+TEST_F(Change, a_rekey_to_counter_mode_without_a_sender_id_brings_a_registration) {
+  auto policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(50s);
+  EXPECT_EQ(status(member).registrations_succeeded, 2u);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+  EXPECT_FALSE(installed(member).sas[0].sender_ids.empty());
+}
+
+TEST_F(Change, a_policy_that_gdoi_cannot_say_is_refused_and_nothing_changes) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  auto bad = default_policy();
+  bad.sas[0].acl[0].selector.protocol = 17;
+  bad.sas[0].acl[0].selector.destination_ports = {5000, 6000};
+  const Status refused = server.role().update_policy(net.now(), bad);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(gdoi::bad_group_policy));
+  EXPECT_EQ(status(server).acl.size(), 2u);
+  EXPECT_EQ(status(server).acl[0], default_policy().sas[0].acl[0].text());
+}
+
+// ---- removal ------------------------------------------------------------------------------------
+
+TEST_F(Change, a_removed_member_keeps_nothing_and_gets_nothing) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  const auto old_spis = current_spis(server);
+  const auto listed = status(server).members;
+  ASSERT_TRUE(server.role().remove_member(net.now(), "GETVPN", listed[1].id));
+  net.run_for(20s);
+  EXPECT_EQ(sending(members[0]), current_spis(server)) << log();
+  EXPECT_NE(current_spis(server), old_spis);
+  for (const std::uint32_t spi : current_spis(server)) EXPECT_FALSE(receives(members[1], spi));
+  EXPECT_EQ(sending(members[1]), (std::vector<std::uint32_t>{0, 0})) << "dropped, not in clear";
+  EXPECT_GE(server.host->count(gdoi::removed_member), 1u);
+  EXPECT_EQ(status(server).members.size(), 1u);
+  ASSERT_EQ(status(server).removed.size(), 1u);
+
+  // The next rekey is not for it either, and an operator can let it in again.
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(5s);
+  for (const std::uint32_t spi : current_spis(server)) EXPECT_FALSE(receives(members[1], spi));
+  ASSERT_TRUE(server.role().admit_member(net.now(), "GETVPN", listed[1].identity));
+  ASSERT_TRUE(register_all(120s));
+  EXPECT_EQ(status(server).members.size(), 2u);
+}
+
+TEST_F(Change, a_lost_delete_is_sent_again) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto old_spis = current_spis(server);
+  int lost = 0;
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    const bool is_push = header && header->exchange == ExchangeType::groupkey_push;
+    return is_push && lost++ == 0 ? Fate{0} : Fate{};
+  };
+  ASSERT_TRUE(server.role().clear_members(net.now(), "GETVPN"));
+  net.run_for(30s);
+  EXPECT_EQ(sending(member), old_spis);
+  net.run_for(30s);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+  EXPECT_FALSE(receives(member, old_spis[0]));
+}
+
+TEST_F(Change, a_removed_group_is_forgotten_everywhere) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().remove_group(net.now(), "GETVPN"));
+  net.run_for(200s);
+  EXPECT_TRUE(server.role().status(net.now()).empty());
+  EXPECT_TRUE(installed(member).sas.empty());
+  EXPECT_EQ(sending(member), (std::vector<std::uint32_t>{0, 0}));
+  ASSERT_TRUE(server.role().add_group(net.now(), server_options(default_policy())));
+  EXPECT_EQ(server.host->count(gdoi::events::ks_state_restored), 0u);
+  ASSERT_TRUE(register_all(200s));
+}
+
+TEST_F(Change, a_member_that_leaves_wipes_its_keys) {
+  add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(member.role().remove_group(net.now(), "GETVPN"));
+  EXPECT_TRUE(installed(member).sas.empty());
+  EXPECT_EQ(installed(member).otherwise, Action::drop);
+  net.run_for(10s);
+}
+
+// ---- restarts -----------------------------------------------------------------------------------
+
+TEST_F(Change, a_restarted_key_server_goes_on_with_its_keys_seq_and_members) {
+  auto policy = default_policy();
+  policy.sas[0].suite = dataplane::Suite::aes_256_gcm_16;
+  Server& server = add_server("10.9.0.2", policy);
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(5s);
+  const auto spis = current_spis(server);
+  const auto kek = status(server).kek->spi;
+  const auto used = installed(members[1]).sas[0].sender_ids;
+
+  server.node.reset();
+  net.run_for(30s);
+  start_server(server, server_options(policy));
+  EXPECT_EQ(server.host->count(gdoi::events::ks_state_restored), 1u);
+  EXPECT_EQ(current_spis(server), spis);
+  EXPECT_EQ(status(server).kek->spi, kek);
+  EXPECT_EQ(status(server).kek->seq, 1u);
+  EXPECT_EQ(status(server).members.size(), 2u);
+  EXPECT_LE(status(server).teks[0].remaining, 3600s - 30s);
+
+  // Its rekeys reach the members without a registration, and no sender id is lent twice.
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(30s);
+  EXPECT_EQ(status(members[0]).last_rekey_seq, 2u) << log();
+  EXPECT_EQ(sending(members[0]), current_spis(server));
+  add_member("10.9.0.13");
+  ASSERT_TRUE(register_all());
+  EXPECT_GT(installed(members[2]).sas[0].sender_ids.at(0), used.at(0));
+  EXPECT_EQ(status(server).members.size(), 3u);
+}
+
+TEST_F(Change, after_a_long_outage_the_key_server_makes_new_keys) {
+  auto policy = default_policy();
+  policy.sas[0].lifetime = 300s;
+  policy.rekey.lifetime = 600s;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto spis = current_spis(server);
+  server.node.reset();
+  net.run_for(700s);
+  EXPECT_EQ(sending(member), (std::vector<std::uint32_t>{0, 0})) << "no key outlives its life";
+  EXPECT_TRUE(installed(member).sas.empty());
+  EXPECT_EQ(member.host->count(gdoi::events::gm_no_keys), 1u);
+  start_server(server, server_options(policy));
+  EXPECT_NE(current_spis(server), spis);
+  ASSERT_TRUE(net.run_until([&] { return sending(member) == current_spis(server); }, 200s))
+      << log();
+}
+
+TEST_F(Change, damaged_state_is_refused_with_a_way_out) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  server.node.reset();
+  const std::string prefix =
+      "gdoi/" + to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes("GETVPN")})).substr(0, 16);
+  auto blob = server.host->store.get(prefix + "/keys").value().value();
+  blob[40] = static_cast<std::uint8_t>(blob[40] ^ 1u);
+  ASSERT_TRUE(server.host->store.put(prefix + "/keys", blob));
+  server.node = std::make_unique<ServerNode>(*server.host, ike_options(*server.host));
+  const Status refused = server.role().add_group(net.now(), server_options(default_policy()));
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(gdoi::corrupt_state)) << refused.error().text();
+  EXPECT_NE(refused.error().text().find("/keys"), std::string::npos);
+  ASSERT_TRUE(server.host->store.remove(prefix + "/keys"));
+  EXPECT_TRUE(server.role().add_group(net.now(), server_options(default_policy())));
+}
+
+TEST_F(Change, a_policy_changed_while_the_server_was_down_is_distributed_at_its_start) {
+  auto policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto before = sending(member);
+  server.node.reset();
+  policy.sas[0].acl.push_back(permit("10.9.9.0/24", "172.16.0.0/16"));
+  start_server(server, server_options(policy));
+  net.run_for(2s);
+  EXPECT_EQ(status(member).acl, acl(policy.sas[0].acl)) << log();
+  EXPECT_EQ(sending(member)[0], before[0]);
+}
+
+// ---- keys that run out --------------------------------------------------------------------------
+
+TEST_F(Change, a_member_that_gets_no_rekey_registers_again_in_time) {
+  auto policy = default_policy();
+  policy.sas[0].lifetime = 600s;
+  policy.rekey.evict_after_unanswered = 0;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  net.fate = [](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    return header && header->exchange == ExchangeType::groupkey_push ? Fate{0} : Fate{};
+  };
+  for (int second = 0; second < 1500; second += 5) {
+    net.run_for(5s);
+    for (const std::uint32_t spi : sending(member)) ASSERT_NE(spi, 0u) << second << "\n" << log();
+  }
+  EXPECT_GE(status(member).registrations_succeeded, 3u);
+  EXPECT_GE(member.host->count(gdoi::events::gm_re_register), 2u);
+  (void)server;
+}
+
+TEST_F(Change, nearly_used_up_sender_ids_are_renewed) {
+  auto policy = default_policy();
+  policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto before = installed(member).sas[0].sender_ids;
+  dataplane::Usage usage;
+  usage.sas.push_back({.spi = installed(member).sas[0].spi, .exhausted_permille = 950});
+  member.host->dataplane.usages["wan"] = usage;
+  net.run_for(20s);
+  EXPECT_EQ(status(member).registrations_succeeded, 2u) << "once, not at every look";
+  EXPECT_NE(installed(member).sas[0].sender_ids, before);
+  (void)server;
+}
+
+TEST_F(Change, a_pull_that_races_a_push_keeps_the_higher_seq) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  // Message 4 of a second registration is held up; a rekey overtakes it.
+  std::size_t pulls = 0;
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    const bool is_pull = header && header->exchange == ExchangeType::groupkey_pull;
+    if (is_pull && ++pulls == 4) return Fate{1, 500ms, {}};
+    return Fate{};
+  };
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(100ms);
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(100ms);
+  EXPECT_EQ(status(member).kek->seq, 1u);
+  net.run_for(1s);
+  EXPECT_EQ(status(member).registrations_succeeded, 2u);
+  EXPECT_EQ(status(member).kek->seq, 1u) << "the SEQ of message 4 was 0: stale";
+  net.run_for(30s);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+}
+
+}  // namespace
+}  // namespace cohort::harness
