@@ -173,6 +173,14 @@ inline TrustpointOptions trustpoint_options(const std::string& name = "GETVPN") 
   return out;
 }
 
+/// RSA keys take long to make: four of them go round, so that two in one test are different.
+inline crypto::PrivateKey pooled_rsa() {
+  static std::vector<crypto::PrivateKey> pool;
+  static std::size_t next = 0;
+  if (pool.size() < 4) pool.push_back(must(crypto::PrivateKey::generate_rsa(2048)));
+  return pool[next++ % 4];
+}
+
 /// A key and its request, as any client makes them.
 struct Applicant {
   crypto::PrivateKey key;
@@ -180,8 +188,8 @@ struct Applicant {
 };
 inline Applicant applicant(std::string_view subject, std::string_view challenge = {},
                            crypto::KeyType type = crypto::KeyType::ecdsa_p256) {
-  auto key = must(type == crypto::KeyType::rsa ? crypto::PrivateKey::generate_rsa(2048)
-                                               : crypto::PrivateKey::generate_ec(type));
+  auto key =
+      type == crypto::KeyType::rsa ? pooled_rsa() : must(crypto::PrivateKey::generate_ec(type));
   RequestContents contents;
   contents.subject_der = must(name_der_of_text(subject));
   contents.challenge_password = Secret::of_text(challenge);

@@ -20,6 +20,8 @@ class Enrolment : public ::testing::Test {
   }
   void open_client(TrustpointOptions options) {
     client_.reset();
+    if (options.key.type == crypto::KeyType::rsa)
+      must(machine_.keys.add(options.key, pooled_rsa()));
     trustpoint_ = &machine_.keyring.add(std::move(options));
     client_.emplace(machine_.world, *trustpoint_, machine_.keys);
   }
