@@ -53,7 +53,7 @@ std::string hex_of(const ASN1_INTEGER* number) {
   if (text == nullptr) return {};
   std::string out(text);
   OPENSSL_free(text);
-  return out;
+  return out == "0" ? "00" : out;
 }
 
 Result<IntegerPtr> integer_of_hex(std::string_view hex) {

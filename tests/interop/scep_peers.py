@@ -117,7 +117,8 @@ def micromdm_client_refused_when_strict():
     """It signs with SHA-1: without allow_weak our CA refuses it, and says why."""
     need('scepclient')
     with our_server() as (url, _):
-        done = run('scepclient', '-server-url', url, '-private-key', 'k.pem', '-certificate', 'c.pem')
+        done = run('scepclient', '-server-url', url, '-private-key', 'k.pem',
+                   '-certificate', 'c.pem')
         assert done.returncode != 0
         assert b'allow_weak is off' in done.stdout + done.stderr
         assert not os.path.exists('c.pem')

@@ -5,6 +5,7 @@
 //                   [--once]
 // `serve` listens on a free loopback port and writes it to PORT_FILE; a GET of /grant grants what
 // is pending, /revoke/SERIAL revokes. `enrol` writes ca.pem and certificate.pem and exits 0.
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <event2/buffer.h>
@@ -114,6 +115,13 @@ struct Arguments {
   int lifetime_days = 30;
 };
 
+int number(std::string_view text) {
+  int out = 0;
+  const char* end = text.data() + text.size();
+  if (std::from_chars(text.data(), end, out).ptr != end) std::exit(2);
+  return out;
+}
+
 Arguments parse(int argc, char** argv) {
   Arguments out;
   for (int i = 1; i < argc; ++i) {
@@ -134,7 +142,7 @@ Arguments parse(int argc, char** argv) {
     else if (word == "--fingerprint" && has_value)
       out.fingerprint = argv[++i];
     else if (word == "--lifetime-days" && has_value)
-      out.lifetime_days = std::stoi(argv[++i]);
+      out.lifetime_days = number(argv[++i]);
     else
       out.plain.push_back(word);
   }

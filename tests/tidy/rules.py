@@ -88,12 +88,13 @@ _BANNED = [
     ("sleeping", r"\b(?:sleep|usleep|nanosleep|sleep_for|sleep_until|rte_delay_\w+)\s*\(", (),
      "wait for an event or a deadline; in a test move virtual time"),
     ("the wall clock", r"\b(?:gettimeofday|clock_gettime|localtime|ctime)\s*\("
-     r"|(?<![\w.>:])time\s*\((?:nullptr|NULL|0|&)|\bsystem_clock::now\b", ("controlplane/daemon",),
+     r"|(?<![\w.>:])time\s*\((?:nullptr|NULL|0|&)|\bsystem_clock::now\b", ("controlplane/daemon", "tests/interop"),
      "take the time from World's Clock"),
     ("the monotonic clock", r"\bsteady_clock::now\b|\bhigh_resolution_clock::now\b",
-     ("controlplane/daemon", "perf"), "take the time from World's Clock"),
+     ("controlplane/daemon", "perf", "tests/interop"), "take the time from World's Clock"),
     ("a private source of randomness", r"\b(?:rand|srand|drand48|lrand48|RAND_bytes"
-     r"|RAND_priv_bytes)\s*\(|\brandom_device\b", ("controlplane/daemon",), "use World's Random"),
+     r"|RAND_priv_bytes)\s*\(|\brandom_device\b", ("controlplane/daemon", "tests/interop"),
+     "use World's Random"),
     ("a statistical generator", r"\b(?:mt19937(?:_64)?|minstd_rand0?|default_random_engine)\b",
      ("tests", "perf"), "keys and nonces come from World's Random"),
     ("unbounded text", r"\b(?:strcpy|strcat|sprintf|vsprintf|gets|strtok|sscanf|alloca)\s*\(", (),
