@@ -62,13 +62,10 @@ bool can_encrypt(const Certificate& certificate) {
          (X509_get_key_usage(certificate.handle()) & KU_KEY_ENCIPHERMENT) != 0;
 }
 
-/// Whom to encrypt to: a registration authority that can, else the CA that issues (it is the
-/// issuer of no other CA), whatever its key usage says, as many CAs leave keyEncipherment out.
-std::optional<Certificate> recipient_of(const std::vector<Certificate>& known) {
-  for (const auto& certificate : known)
-    if (!certificate.is_ca() && can_encrypt(certificate)) return certificate;
+/// The CA that issues to us: among those known, the one that is the issuer of no other CA.
+std::optional<Certificate> issuing_ca(const std::vector<Certificate>& known) {
   for (const auto& certificate : known) {
-    if (!certificate.is_ca() || certificate.public_key().type() != crypto::KeyType::rsa) continue;
+    if (!certificate.is_ca()) continue;
     const bool issues_cas = std::any_of(known.begin(), known.end(), [&](const Certificate& other) {
       return other.is_ca() && !(other == certificate) &&
              same_name(other.issuer_der(), certificate.subject_der());
@@ -76,6 +73,16 @@ std::optional<Certificate> recipient_of(const std::vector<Certificate>& known) {
     if (!issues_cas) return certificate;
   }
   return std::nullopt;
+}
+
+/// Whom to encrypt to: a registration authority that can, else the issuing CA, whatever its key
+/// usage says, since many leave keyEncipherment out.
+std::optional<Certificate> recipient_of(const std::vector<Certificate>& known) {
+  for (const auto& certificate : known)
+    if (!certificate.is_ca() && can_encrypt(certificate)) return certificate;
+  auto issuer = issuing_ca(known);
+  if (issuer && issuer->public_key().type() != crypto::KeyType::rsa) return std::nullopt;
+  return issuer;
 }
 
 }  // namespace
@@ -246,14 +253,16 @@ Status ScepClient::send_poll(TimePoint now) {
   COHORT_TRY(const Certificate signer, Certificate::from_der(transaction_->signer));
   COHORT_TRY(const auto pair, keys_.find(transaction_->signer_key_label));
   COHORT_TRY(const auto request, CertificateRequest::from_der(transaction_->csr));
-  const auto ca = trustpoint_.trust().anchors.front().subject_der();
+  const auto ca = issuing_ca(trustpoint_.ca_certificates());
+  if (!ca) return fail(not_a_ca, trustpoint_.name());
   if (!pair) {
     drop_transaction();
     return fail(key_pair_missing, "the key of the request in flight");
   }
-  COHORT_TRY(Bytes message,
-             build(ScepType::cert_poll, encode(IssuerAndSubject{ca, request.subject_der()}),
-                   transaction_->id, signer, pair->key));
+  COHORT_TRY(
+      Bytes message,
+      build(ScepType::cert_poll, encode(IssuerAndSubject{ca->subject_der(), request.subject_der()}),
+            transaction_->id, signer, pair->key));
   send_message(now, std::move(message));
   return {};
 }

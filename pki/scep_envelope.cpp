@@ -259,10 +259,10 @@ Result<CertificateBag> parse_certificate_bag(ByteView der) {
   if (certificate_count > bag_max || crl_count > bag_max)
     return fail(scep_too_large, "certificate bag");
   CertificateBag out;
-  for (int i = 0; i < certificate_count; ++i) {
-    COHORT_TRY(Certificate certificate, Certificate::share(sk_X509_value(certificates.get(), i)));
-    out.certificates.push_back(std::move(certificate));
-  }
+  // A chain may hold certificates of kinds that we do not know: they are left out.
+  for (int i = 0; i < certificate_count; ++i)
+    if (auto certificate = Certificate::share(sk_X509_value(certificates.get(), i)))
+      out.certificates.push_back(std::move(*certificate));
   for (int i = 0; i < crl_count; ++i) {
     COHORT_TRY(Crl crl, Crl::share(sk_X509_CRL_value(crls.get(), i)));
     out.crls.push_back(std::move(crl));

@@ -173,10 +173,10 @@ Status read_certificates(CMS_ContentInfo* cms, ScepMessage& message) {
   const int count = stack ? sk_X509_num(stack.get()) : 0;
   if (count > message_certificates_max)
     return fail(scep_too_large, fmt::format("{} certificates", count));
-  for (int i = 0; i < count; ++i) {
-    COHORT_TRY(Certificate certificate, Certificate::share(sk_X509_value(stack.get(), i)));
-    message.certificates.push_back(std::move(certificate));
-  }
+  // What is of a kind that we do not know can't have signed for us and is left out.
+  for (int i = 0; i < count; ++i)
+    if (auto certificate = Certificate::share(sk_X509_value(stack.get(), i)))
+      message.certificates.push_back(std::move(*certificate));
   return {};
 }
 
