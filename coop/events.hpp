@@ -1,0 +1,59 @@
+#pragma once
+
+#include "controlplane/base/event.hpp"
+
+/// What COOP tells the operator, in the field's own names.
+namespace cohort::coop::events {
+
+inline constexpr EventKind ks_add{"GDOI", Severity::notice, "COOP_KS_ADD",
+                                  "a key server was added to the group's peers"};
+inline constexpr EventKind ks_remove{"GDOI", Severity::notice, "COOP_KS_REMOVE",
+                                     "a key server was removed from the group's peers"};
+inline constexpr EventKind ks_election{"GDOI", Severity::notice, "COOP_KS_ELECTION",
+                                       "KS entering election mode"};
+inline constexpr EventKind ks_trans_to_pri{"GDOI", Severity::notice, "COOP_KS_TRANS_TO_PRI",
+                                           "this KS transitioned to Primary"};
+inline constexpr EventKind ks_trans_to_sec{"GDOI", Severity::notice, "COOP_KS_TRANS_TO_SEC",
+                                           "this KS transitioned to Secondary"};
+inline constexpr EventKind ks_unreach{
+    "GDOI", Severity::error, "COOP_KS_UNREACH",
+    "Cooperative KS is unreachable; check that it runs and that UDP 848 passes"};
+inline constexpr EventKind ks_reach{"GDOI", Severity::notice, "COOP_KS_REACH",
+                                    "Reachability restored with Cooperative KS"};
+inline constexpr EventKind ks_unauth{
+    "GDOI", Severity::warning, "COOP_KS_UNAUTH",
+    "contact from a peer that is not authorized as a key server of the group"};
+inline constexpr EventKind limit_reached{"GDOI", Severity::error, "COOP_LIMIT_REACHED",
+                                         "replicated state is beyond its limit"};
+inline constexpr EventKind config_mismatch{
+    "GDOI", Severity::error, "COOP_CONFIG_MISMATCH",
+    "the configurations of two key servers differ; make them the same"};
+inline constexpr EventKind config_match{"GDOI", Severity::notice, "COOP_CONFIG_MATCH",
+                                        "the configurations of two key servers are the same again"};
+inline constexpr EventKind pseudo_time_large{
+    "GDOI", Severity::error, "PSEUDO_TIME_LARGE",
+    "a key server's pseudotime is far ahead of ours; check the clocks of both"};
+inline constexpr EventKind pseudo_time_too_old{
+    "GDOI", Severity::error, "PSEUDO_TIME_TOO_OLD",
+    "a key server's pseudotime is far behind ours; check the clocks of both"};
+inline constexpr EventKind synchronized{"GDOI", Severity::informational, "COOP_SYNC_COMPLETE",
+                                        "a key server holds all of our state"};
+inline constexpr EventKind epoch_begun{"GDOI", Severity::notice, "COOP_EPOCH",
+                                       "the group's keys start from fresh randomness"};
+inline constexpr EventKind merged{"GDOI", Severity::notice, "COOP_MERGE",
+                                  "two sides of a partition have come together"};
+inline constexpr EventKind eviction_waits{
+    "GDOI", Severity::warning, "COOP_EVICTION_WAITS",
+    "an eviction waits until every key server is reachable (evict_in_partition at_merge)"};
+inline constexpr EventKind state_old{
+    "GDOI", Severity::warning, "COOP_STATE_OLD",
+    "the stored state is old; if it was restored from an image and no other key server runs, say "
+    "`cohort coop compromise`, since sender ids could be used twice"};
+inline constexpr EventKind sid_overlap{
+    "GDOI", Severity::critical, "COOP_SID_OVERLAP",
+    "two leases of sender ids overlap; counter-mode keys are renewed"};
+inline constexpr EventKind store_failed{
+    "GDOI", Severity::critical, "COOP_STORE_FAILED",
+    "the state could not be stored, so it was not acknowledged or used; check the disk"};
+
+}  // namespace cohort::coop::events

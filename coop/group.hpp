@@ -1,0 +1,260 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "controlplane/world/world.hpp"
+#include "coop/election.hpp"
+#include "coop/key_schedule.hpp"
+#include "coop/options.hpp"
+#include "coop/policy_digest.hpp"
+#include "coop/pseudotime.hpp"
+#include "coop/replica.hpp"
+#include "coop/sender_leases.hpp"
+#include "coop/status.hpp"
+#include "coop/stream.hpp"
+
+namespace cohort::coop {
+
+/// Who wants to know what changes in a group. Called from within the group's handling of a message
+/// or a timer, at its end: calling back into the group is allowed.
+class GroupObserver {
+ public:
+  virtual ~GroupObserver() = default;
+  /// Role, epoch or leases changed: ask again what holds.
+  virtual void on_keys_changed(TimePoint now) = 0;
+  /// An item came from a peer. Null: it was deleted.
+  virtual void on_item(TimePoint now, const ItemKey& id, const Item* item) = 0;
+};
+
+/// One message to a peer, to be protected and sent; the sequence number is the transmitter's to
+/// fill in. What was sent, or 0 octets if there is no phase 1.
+struct Sent {
+  std::size_t octets = 0;
+  std::uint32_t sequence = 0;
+};
+using Transmit = std::function<Sent(const IpAddress& peer, Message message)>;
+
+/// One group at one server: its role, its peers, its replicated state, its epochs. Gets messages
+/// that are authenticated already, and knows no phase 1. One control-plane thread.
+class Group {
+ public:
+  Group(World& world, Options options, Transmit transmit);
+
+  /// Reads the store and begins to listen, or takes office at once if there are no peers. Fails
+  /// for damaged state and changes nothing then.
+  Status start(TimePoint now);
+  void observe(GroupObserver* observer) { observer_ = observer; }
+  void set_transmit(Transmit transmit) { transmit_ = std::move(transmit); }
+
+  // ---- driven ----------------------------------------------------------------------------------
+  void on_message(TimePoint now, const IpAddress& from, const Message& message, std::size_t octets);
+  void on_link(TimePoint now, const IpAddress& peer, bool up);
+  void count_receive_drop(const IpAddress& peer);
+  void on_timer(TimePoint now);
+  [[nodiscard]] TimePoint next_deadline() const;
+
+  // ---- policy and operator -----------------------------------------------------------------
+  /// The policy in force here, and the lines that need keys. `extra` is compared by name as well,
+  /// without being part of the hash.
+  /// Fails, and changes nothing, if a line's period is not below its lifetime.
+  Status set_policy(TimePoint now, std::vector<PolicyEntry> policy, std::vector<LineSpec> lines,
+                    std::uint8_t sender_id_bits, const std::vector<PolicyEntry>& extra = {});
+  /// `cohort coop elect`.
+  void elect(TimePoint now);
+  /// Begins an epoch that excludes (eviction or compromise), by the primary only. coop_partition if
+  /// it has to wait, which is remembered.
+  Status exclude(TimePoint now, EpochCause cause);
+
+  // ---- what holds now --------------------------------------------------------------------------
+  [[nodiscard]] const Options& options() const { return options_; }
+  [[nodiscard]] Role role() const { return role_; }
+  [[nodiscard]] bool primary() const { return role_ == Role::primary; }
+  /// Whether members can be registered: we hold the state that the primary has.
+  [[nodiscard]] Status may_register() const;
+  [[nodiscard]] const Pseudotime& time() const { return time_; }
+  /// The epoch in force, null if there is none yet.
+  [[nodiscard]] const Epoch* epoch() const;
+  /// An epoch whose traffic keys are still received, with the pseudotime at which it was left.
+  struct OldEpoch {
+    const Epoch* epoch;
+    std::uint64_t left_ms;
+  };
+  [[nodiscard]] std::vector<OldEpoch> old_epochs() const;
+  /// Whether the epoch in force was reached from `before` without excluding anybody.
+  [[nodiscard]] bool deliverable_from(const EpochId& before) const;
+
+  // ---- state that the key server replicates ----------------------------------------------------
+  Status put(TimePoint now, ItemKey id, ByteView value);
+  void erase(TimePoint now, const ItemKey& id);
+  [[nodiscard]] const Replica& replica() const { return replica_; }
+  /// A SEQ that may be used now; reserves it and some more.
+  [[nodiscard]] std::uint32_t take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                                       std::uint64_t kek_start_ms);
+  /// Sender ids that may be handed out: replicated, ours, of the current SID epoch.
+  struct SidRange {
+    std::uint32_t first;
+    std::uint32_t end;
+    bool operator==(const SidRange&) const = default;
+  };
+  [[nodiscard]] std::vector<SidRange> sender_ids() const;
+  /// All below `next` in our leases are spent: reserve more in time.
+  void spent_sender_ids(TimePoint now, std::uint32_t next);
+  [[nodiscard]] std::uint32_t sid_epoch() const;
+
+  [[nodiscard]] GroupStatus status(TimePoint now) const;
+
+ private:
+  struct Peer {
+    unsigned handle = 0;
+    Endpoint end;
+    Reach reach = Reach::unknown;
+    TimePoint last_heard{};
+    TimePoint last_reply{};
+    Incarnation incarnation = 0;
+    bool linked = false;
+    bool announced = false;  ///< `last` is valid
+    bool synced = false;     ///< it has given us all that it had
+    Announce last;
+    StreamSender out;
+    StreamReceiver in;
+    bool ack_due = false;
+    std::int64_t time_difference_ms = 0;
+    bool time_reported = false;
+    std::vector<Difference> differences;
+    std::uint32_t sequence_sent = 0, sequence_received = 0;
+    PeerCounters counters;
+  };
+  struct Preparing {
+    EpochId id{};
+    std::uint64_t change = 0;
+    TimePoint until;
+  };
+
+  // group.cpp: messages and timers
+  [[nodiscard]] Peer* find(const IpAddress& address);
+  void on_announce(TimePoint now, Peer& peer, const Message& message, const Announce& announce);
+  void note_incarnation(TimePoint now, Peer& peer, const Message& message);
+  void note_time(TimePoint now, Peer& peer, const Announce& announce);
+  void note_heard(TimePoint now, Peer& peer);
+  void send(Peer& peer, Message message);
+  void announce(TimePoint now, Peer& peer, bool request, bool elect);
+  void announce_all(TimePoint now, bool request = false, bool elect = false);
+  [[nodiscard]] Announce own_announce(TimePoint now, const Peer& peer) const;
+  void check_stalled(TimePoint now);
+  void settle(TimePoint now);
+
+  // group_roles.cpp: election
+  void handle(TimePoint now, Event event);
+  void act(TimePoint now, Action action, Role before);
+  void note_role(TimePoint now, Peer& peer, const Message& message, const Announce& announce);
+  void role_timers(TimePoint now);
+  void reach_timers(TimePoint now);
+  void follow(TimePoint now, Role before);
+  void open_window(TimePoint now);
+  void close_window(TimePoint now);
+  void take_office(TimePoint now);
+  void try_preempt(TimePoint now);
+  [[nodiscard]] TimePoint role_deadline() const;
+  [[nodiscard]] Rank own_rank() const;
+  [[nodiscard]] static Rank rank_of(const Peer& peer);
+  [[nodiscard]] const Peer* best_primary() const;
+  [[nodiscard]] bool drifted() const;
+  [[nodiscard]] bool ready_to_yield(const Peer& to) const;
+  void enter(TimePoint now, Role role);
+
+  // group_sync.cpp: streams, disk, comparison of policies
+  void on_data(TimePoint now, Peer& peer, const Data& data);
+  void take_record(TimePoint now, const Peer& peer, ByteView record);
+  void pump(TimePoint now);
+  [[nodiscard]] bool held_by_reachable(std::uint64_t change) const;
+  [[nodiscard]] bool everybody_reachable() const;
+  bool persist(TimePoint now);
+  Status load(TimePoint now);
+  Status load_head(TimePoint now);
+  void compare_policy(Peer& peer);
+  [[nodiscard]] bool heard_everything() const;
+  [[nodiscard]] std::string blob_name(unsigned bucket) const;
+  [[nodiscard]] std::vector<IpAddress> servers() const;
+
+  // group_epochs.cpp
+  Status begin(TimePoint now, EpochCause cause, const Epoch* other = nullptr);
+  void advance_epochs(TimePoint now);
+  void complete_prepared(TimePoint now);
+  void commit(TimePoint now, const EpochId& id);
+  void reconsider(TimePoint now);
+  void consider(TimePoint now, const EpochId& id);
+  void adopt(TimePoint now, const EpochId& id);
+  void store_epoch(TimePoint now, const Epoch& epoch);
+  void load_epoch(const Item& item);
+  void ratchet(TimePoint now);
+  void prune(TimePoint now);
+  [[nodiscard]] std::optional<EpochCause> due_epoch(TimePoint now) const;
+  [[nodiscard]] TimePoint next_key_change(TimePoint now) const;
+  void lend(TimePoint now);
+  void lease_new_space(TimePoint now, const Epoch& epoch);
+  void advance_leases(TimePoint now);
+  [[nodiscard]] std::vector<Lease> own_leases() const;
+  [[nodiscard]] bool lines_match(const Epoch& epoch) const;
+  [[nodiscard]] std::uint64_t now_ms(TimePoint now) const { return time_.now_ms(now); }
+  [[nodiscard]] std::uint64_t first_generation_ends_ms(const Epoch& epoch) const;
+
+  World& world_;
+  Options options_;
+  Transmit transmit_;
+  GroupObserver* observer_ = nullptr;
+  Incarnation incarnation_;
+  Pseudotime time_;
+  Replica replica_;
+  std::vector<Peer> peers_;
+
+  std::vector<PolicyEntry> policy_, compared_policy_;
+  PolicyHash policy_hash_{}, servers_hash_{};
+  std::vector<LineSpec> lines_;
+  std::uint8_t sender_id_bits_ = 16;
+  bool policy_set_ = false;
+
+  Role role_ = Role::listening;
+  std::optional<IpAddress> followed_, previous_primary_;
+  TimePoint started_{}, last_run_{};
+  TimePoint next_announce_ = never, next_request_ = never;
+  TimePoint listen_until_ = never, window_until_ = never, await_until_ = never;
+  TimePoint ignore_primaries_until_{}, yield_by_ = never, next_preempt_{}, followed_since_{};
+  std::optional<IpAddress> awaited_;
+  std::vector<IpAddress> passed_over_;
+  unsigned retries_ = 0;
+  std::uint64_t elections_ = 0, invalid_pseudotimes_ = 0;
+
+  std::map<EpochId, Epoch> epochs_;
+  std::optional<EpochId> current_;
+  std::map<EpochId, std::uint64_t> left_ms_;  // old epochs: when they were left
+  std::optional<Preparing> preparing_;
+  std::optional<EpochCause> waiting_exclusion_;
+  TimePoint next_ratchet_ = never;
+
+  struct OwnSids {
+    std::uint32_t from = 0;  // first id that this run may use
+    std::uint32_t held = 0;  // end of what the reachable peers know to be reserved
+    std::uint32_t asked = 0;
+    std::uint64_t change = 0;
+    TimePoint until;
+    std::uint32_t spent = 0;
+  };
+  std::map<std::pair<std::uint32_t, std::uint32_t>, OwnSids> sids_;  // by lease
+  std::uint32_t last_spent_ = 0;
+  struct Seq {
+    std::uint32_t used = 0;
+    std::uint32_t reserved = 0;
+  };
+  std::map<KekSpi, Seq> seqs_;
+
+  TimePoint next_head_save_{};
+  bool keys_changed_ = false;
+  std::vector<std::pair<ItemKey, bool>> items_changed_;
+  bool store_failing_ = false;
+};
+
+}  // namespace cohort::coop

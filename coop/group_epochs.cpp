@@ -1,0 +1,385 @@
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "coop/events.hpp"
+#include "coop/group.hpp"
+#include "coop/reasons.hpp"
+
+// Epochs, their merge, and leases of sender ids: docs/coop-protocol.md sections 8 and 10.
+namespace cohort::coop {
+
+namespace {
+
+ItemKey item_of(const EpochId& id) {
+  return {Kind::epoch, to_bytes(id)};
+}
+ItemKey item_of(const Lease& lease) {
+  return {Kind::lease, lease_key(lease)};
+}
+
+std::uint64_t longest_lifetime_ms(const Epoch& epoch) {
+  std::uint64_t longest = 0;
+  for (const Chain& chain : epoch.chains) longest = std::max(longest, chain.lifetime_ms);
+  return longest;
+}
+
+}  // namespace
+
+const Epoch* Group::epoch() const {
+  if (!current_) return nullptr;
+  const auto found = epochs_.find(*current_);
+  return found == epochs_.end() ? nullptr : &found->second;
+}
+
+std::vector<Group::OldEpoch> Group::old_epochs() const {
+  std::vector<OldEpoch> out;
+  const Epoch* current = epoch();
+  for (const auto& [id, left] : left_ms_) {
+    const auto found = epochs_.find(id);
+    if (current == nullptr || found == epochs_.end()) continue;
+    // Who was excluded holds the keys of what came before: they are not received any more.
+    if (found->second.purge == current->purge) out.push_back({&found->second, left});
+  }
+  return out;
+}
+
+bool Group::deliverable_from(const EpochId& before) const {
+  const Epoch* current = epoch();
+  if (current == nullptr || current->id == before) return true;
+  const auto found = epochs_.find(before);
+  return found != epochs_.end() && found->second.purge == current->purge;
+}
+
+Status Group::may_register() const {
+  if (role_ == Role::listening)
+    return fail(coop_no_epoch, "still looking for the other key servers");
+  const Epoch* current = epoch();
+  if (current == nullptr) return fail(coop_no_epoch);
+  if (role_ != Role::secondary) return {};
+  for (const Peer& peer : peers_) {
+    if (followed_ != peer.end.address) continue;
+    if (!peer.synced) return fail(coop_no_epoch, "the primary's state is not complete yet");
+    // A primary behind us will take ours; one ahead of us has keys that we lack.
+    if (peer.last.epoch_number > current->number)
+      return fail(coop_no_epoch, "the primary has newer keys");
+  }
+  return {};
+}
+
+// ---- beginning ----------------------------------------------------------------------------------
+
+void Group::store_epoch(TimePoint now, const Epoch& epoch) {
+  const Secret value = Secret::take(encode_epoch(epoch));
+  (void)replica_.put(item_of(epoch.id), value.view(), now_ms(now));
+}
+
+void Group::load_epoch(const Item& item) {
+  EpochId id{};
+  std::copy_n(item.id.key.begin(), id.size(), id.begin());
+  auto decoded = decode_epoch(id, item.value.view());
+  if (!decoded) return;
+  const auto known = epochs_.find(id);
+  if (known == epochs_.end())
+    epochs_.emplace(id, std::move(*decoded));
+  else
+    known->second.state = decoded->state;
+}
+
+Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
+  if (preparing_) return fail(coop_busy);
+  std::uint32_t highest = 0;
+  std::vector<const Epoch*> all;
+  for (const auto& [id, one] : epochs_) {
+    highest = std::max(highest, one.number);
+    all.push_back(&one);
+  }
+  for (const Peer& peer : peers_) highest = std::max(highest, peer.last.epoch_number);
+  Epoch made = begin_epoch(world_.random, cause, highest, epoch(), lines_, all, now_ms(now));
+  if (other != nullptr) made.ancestors.insert(made.ancestors.begin(), other->id);
+  if (made.ancestors.size() > ancestors_max) made.ancestors.resize(ancestors_max);
+  store_epoch(now, made);
+  if (made.sid_epoch == made.number) lease_new_space(now, made);
+  preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead};
+  epochs_.emplace(made.id, std::move(made));
+  return {};
+}
+
+Status Group::exclude(TimePoint now, EpochCause cause) {
+  if (!primary()) return fail(coop_not_primary, followed_ ? followed_->text() : "");
+  if (options_.evict_in_partition == EvictInPartition::at_merge && !everybody_reachable()) {
+    waiting_exclusion_ = cause;
+    world_.outbox.report({&events::eviction_waits, {{"group", options_.group_name}}});
+    return fail(coop_partition);
+  }
+  if (preparing_) {
+    waiting_exclusion_ = cause;  // right after
+    return {};
+  }
+  COHORT_CHECK(begin(now, cause));
+  settle(now);
+  return {};
+}
+
+bool Group::lines_match(const Epoch& epoch) const {
+  if (epoch.chains.size() != lines_.size()) return false;
+  return std::all_of(lines_.begin(), lines_.end(), [&](const LineSpec& line) {
+    const Chain* chain = epoch.find(line_id(line.text));
+    return chain != nullptr && chain->period_ms == line.period_ms &&
+           chain->lifetime_ms == line.lifetime_ms;
+  });
+}
+
+std::uint64_t Group::first_generation_ends_ms(const Epoch& epoch) const {
+  std::uint64_t first = ~std::uint64_t{0};
+  for (const Chain& chain : epoch.chains) first = std::min(first, chain.distributed_ms(1));
+  return first;
+}
+
+/// The reason for a new epoch that a primary has now, if any.
+std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
+  if (!primary() || !policy_set_ || lines_.empty() || preparing_) return std::nullopt;
+  const Epoch* current = epoch();
+  if (current == nullptr)
+    return heard_everything() ? std::optional(EpochCause::first) : std::nullopt;
+  const bool may_exclude =
+      options_.evict_in_partition == EvictInPartition::now || everybody_reachable();
+  if (waiting_exclusion_ && may_exclude) return waiting_exclusion_;
+  if (!lines_match(*current)) return EpochCause::policy;
+  if (options_.key_source == KeySource::random && now_ms(now) >= first_generation_ends_ms(*current))
+    return EpochCause::generation;
+  const auto refresh = static_cast<std::uint64_t>(options_.refresh_after.count()) * 1000;
+  if (refresh != 0 && everybody_reachable() && now_ms(now) >= current->start_ms + refresh)
+    return EpochCause::refresh;
+  return std::nullopt;
+}
+
+void Group::advance_epochs(TimePoint now) {
+  if (preparing_ && (held_by_reachable(preparing_->change) || now >= preparing_->until))
+    commit(now, preparing_->id);
+  if (const auto cause = due_epoch(now)) {
+    if (waiting_exclusion_ == cause) waiting_exclusion_.reset();
+    (void)begin(now, *cause);
+  }
+}
+
+/// A primary's first duty: what its predecessor prepared may be in use already.
+void Group::complete_prepared(TimePoint now) {
+  const Epoch* best = nullptr;
+  for (const auto& [id, one] : epochs_) {
+    if (one.state != EpochState::prepared) continue;
+    if (epoch() != nullptr && one.number <= epoch()->number) continue;
+    if (best == nullptr || one.above(*best)) best = &one;
+  }
+  preparing_.reset();
+  if (best != nullptr) commit(now, best->id);
+}
+
+void Group::commit(TimePoint now, const EpochId& id) {
+  preparing_.reset();
+  const auto found = epochs_.find(id);
+  if (found == epochs_.end()) return;
+  found->second.state = EpochState::committed;
+  store_epoch(now, found->second);
+  reconsider(now);
+}
+
+// ---- meeting other epochs -------------------------------------------------------------------
+
+void Group::reconsider(TimePoint now) {
+  for (std::size_t round = 0; round <= epochs_.size(); ++round) {
+    const auto before = current_;
+    std::vector<EpochId> ids;
+    for (const auto& [id, one] : epochs_)
+      if (one.state == EpochState::committed && current_ != id) ids.push_back(id);
+    for (const EpochId& id : ids)
+      if (current_ != id) consider(now, id);
+    if (current_ == before) break;
+  }
+}
+
+void Group::consider(TimePoint now, const EpochId& id) {
+  const Epoch* current = epoch();
+  const Epoch& other = epochs_.at(id);
+  if (current == nullptr) return adopt(now, id);
+  switch (plan_merge(*current, other)) {
+    case MergePlan::same:
+      return;
+    case MergePlan::keep:
+      left_ms_.try_emplace(id, std::max(current->start_ms, other.start_ms));
+      return;
+    case MergePlan::keep_and_receive:
+      if (left_ms_.try_emplace(id, now_ms(now)).second) keys_changed_ = true;
+      return;
+    case MergePlan::adopt_and_push:
+    case MergePlan::adopt_and_purge:
+      adopt(now, id);
+      return;
+    case MergePlan::begin_purging:
+      // A secondary waits for what its primary begins.
+      if (primary() && yield_by_ == never && !preparing_)
+        (void)begin(now, EpochCause::eviction, &other);
+      return;
+  }
+}
+
+void Group::adopt(TimePoint now, const EpochId& id) {
+  const Epoch* before = epoch();
+  const Epoch& next = epochs_.at(id);
+  if (before != nullptr) left_ms_[before->id] = now_ms(now);
+  if (before == nullptr || before->sid_epoch != next.sid_epoch) last_spent_ = 0;
+  left_ms_.erase(id);
+  current_ = id;
+  if (preparing_ && !epochs_.at(preparing_->id).above(next)) preparing_.reset();
+  keys_changed_ = true;
+  next_announce_ = now;
+  next_ratchet_ = now;
+  world_.outbox.report({&events::epoch_begun,
+                        {{"group", options_.group_name},
+                         {"epoch", fmt::format("{}", next.number)},
+                         {"id", to_hex(next.id)},
+                         {"cause", std::string(name_of(next.cause))}}});
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+TimePoint Group::next_key_change(TimePoint now) const {
+  std::uint64_t next = ~std::uint64_t{0};
+  const std::uint64_t at = now_ms(now);
+  for (const auto& [id, one] : epochs_)
+    for (const Chain& chain : one.chains)
+      next = std::min(next, chain.ends_ms(chain.oldest_alive(at)));
+  if (const Epoch* current = epoch()) {
+    if (options_.key_source == KeySource::random && primary())
+      next = std::min(next, std::max(at + 1000, first_generation_ends_ms(*current)));
+    const auto refresh = static_cast<std::uint64_t>(options_.refresh_after.count()) * 1000;
+    if (refresh != 0 && primary() && current->start_ms + refresh > at)
+      next = std::min(next, current->start_ms + refresh);
+  }
+  return next == ~std::uint64_t{0} ? never : time_.at(next);
+}
+
+/// Erases the secrets of keys that have ended, in memory and on the disk.
+void Group::ratchet(TimePoint now) {
+  for (auto& [id, one] : epochs_) {
+    const std::vector<std::uint64_t> before = [&chains = one.chains] {
+      std::vector<std::uint64_t> generations;
+      for (const Chain& chain : chains) generations.push_back(chain.generation);
+      return generations;
+    }();
+    (void)one.ratchet(now_ms(now));
+    bool stepped = false;
+    for (std::size_t i = 0; i < before.size(); ++i)
+      stepped = stepped || one.chains[i].generation != before[i];
+    if (!stepped) continue;
+    const Secret value = Secret::take(encode_epoch(one));
+    replica_.rewrite(item_of(id), value.view());
+  }
+  prune(now);
+  next_ratchet_ = next_key_change(now);
+}
+
+/// Forgets epochs none of whose keys can be alive.
+void Group::prune(TimePoint now) {
+  for (auto at = epochs_.begin(); at != epochs_.end();) {
+    const Epoch& one = at->second;
+    const bool needed = current_ == at->first || (preparing_ && preparing_->id == at->first) ||
+                        (epoch() != nullptr && one.number > epoch()->number);
+    const auto left = left_ms_.find(at->first);
+    const std::uint64_t since = left == left_ms_.end() ? one.start_ms : left->second;
+    if (needed || now_ms(now) <= since + longest_lifetime_ms(one)) {
+      ++at;
+      continue;
+    }
+    replica_.forget(item_of(at->first));
+    if (left != left_ms_.end()) left_ms_.erase(left);
+    at = epochs_.erase(at);
+  }
+}
+
+// ---- sender ids ---------------------------------------------------------------------------------
+
+std::uint32_t Group::sid_epoch() const {
+  return epoch() == nullptr ? 0 : epoch()->sid_epoch;
+}
+
+void Group::lease_new_space(TimePoint now, const Epoch& epoch) {
+  for (const Lease& lease : divide(epoch.sid_epoch, sender_id_bits_, servers()))
+    (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
+}
+
+std::vector<Lease> Group::own_leases() const {
+  std::vector<Lease> out;
+  for (const Item* item : replica_.all(Kind::lease)) {
+    const auto lease = decode_lease(item->id.key, item->value.view());
+    if (lease && lease->owner == options_.local.address && lease->sid_epoch == sid_epoch())
+      out.push_back(*lease);
+  }
+  return out;
+}
+
+void Group::advance_leases(TimePoint now) {
+  for (Lease lease : own_leases()) {
+    const auto [place, fresh] = sids_.try_emplace({lease.sid_epoch, lease.first});
+    OwnSids& own = place->second;
+    // After a restart, and when a peer remembers more than our disk did: start behind it.
+    if (fresh || lease.next > own.asked)
+      own = OwnSids{lease.next, lease.next, lease.next, 0, {}, 0};
+    if (own.asked > own.held && (held_by_reachable(own.change) || now >= own.until)) {
+      own.held = own.asked;
+      keys_changed_ = true;
+    }
+    const std::uint32_t spent = std::clamp(last_spent_, own.from, std::max(own.from, own.held));
+    const bool low = own.held - spent < (reservation(lease) + 1) / 2;
+    if (!low || own.asked != own.held || own.asked >= lease.end()) continue;
+    own.asked = std::min(lease.end(), own.asked + reservation(lease));
+    lease.next = own.asked;
+    (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
+    own.change = replica_.last_change();
+    own.until = now + options_.timers.dead;
+  }
+  if (primary()) lend(now);
+}
+
+/// A server that was added after the space was divided gets half of what we have left.
+void Group::lend(TimePoint now) {
+  if (epoch() == nullptr || preparing_) return;
+  for (const Peer& peer : peers_) {
+    if (peer.reach != Reach::alive || !peer.synced) continue;
+    bool has_some = false;
+    for (const Item* item : replica_.all(Kind::lease)) {
+      const auto lease = decode_lease(item->id.key, item->value.view());
+      has_some = has_some ||
+                 (lease && lease->owner == peer.end.address && lease->sid_epoch == sid_epoch());
+    }
+    if (has_some) continue;
+    for (Lease lease : own_leases()) {
+      const auto given = split(lease, peer.end.address);
+      if (!given) continue;
+      (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
+      (void)replica_.put(item_of(*given), encode_lease(*given), now_ms(now));
+      break;
+    }
+  }
+}
+
+std::vector<Group::SidRange> Group::sender_ids() const {
+  std::vector<SidRange> out;
+  if (role_ == Role::listening || !heard_everything()) return out;
+  for (const Lease& lease : own_leases()) {
+    const auto own = sids_.find({lease.sid_epoch, lease.first});
+    if (own == sids_.end()) continue;
+    const std::uint32_t end = std::min(own->second.held, lease.end());
+    if (own->second.from < end) out.push_back({own->second.from, end});
+  }
+  return out;
+}
+
+void Group::spent_sender_ids(TimePoint now, std::uint32_t next) {
+  if (next <= last_spent_) return;
+  last_spent_ = next;
+  advance_leases(now);
+  persist(now);
+  pump(now);
+}
+
+}  // namespace cohort::coop

@@ -1,0 +1,269 @@
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+#include "coop/events.hpp"
+#include "coop/group.hpp"
+#include "coop/reasons.hpp"
+#include "coop/sealed_state.hpp"
+
+// Streams between servers, the disk, and the comparison of policies.
+namespace cohort::coop {
+
+namespace {
+
+constexpr std::string_view head_magic = "COHCOOPH";
+constexpr std::chrono::seconds head_interval{20};
+constexpr std::chrono::seconds old_after{600};
+constexpr std::size_t differences_reported_max = 16;
+constexpr unsigned stamp_counter_bits = 16;
+
+}  // namespace
+
+// ---- streams ------------------------------------------------------------------------------------
+
+void Group::on_data(TimePoint now, Peer& peer, const Data& data) {
+  ++peer.counters.data_received;
+  auto taken = peer.in.take(data);
+  if (!taken) {
+    ++peer.counters.receive_drops;
+    world_.outbox.refuse({taken.error(), "coop", peer.end.address.text()});
+    return;
+  }
+  for (Bytes& record : taken->records) {
+    take_record(now, peer, record);
+    zeroize(record);
+  }
+  peer.ack_due = peer.ack_due || taken->acknowledge;
+}
+
+void Group::take_record(TimePoint now, const Peer& peer, ByteView record) {
+  auto item = decode_item(record);
+  if (!item) {
+    world_.outbox.refuse({item.error(), "coop_item", peer.end.address.text()});
+    return;
+  }
+  if (!*item) return;  // a kind that we don't know yet
+  const ItemKey id = (*item)->id;
+  if (id.kind == Kind::epoch) {
+    EpochId epoch_id{};
+    std::copy_n(id.key.begin(), epoch_id.size(), epoch_id.begin());
+    // What we have left behind and erased does not come back.
+    const Epoch* current = epoch();
+    if (current != nullptr && !epochs_.contains(epoch_id) && current->descends_from(epoch_id))
+      return;
+  }
+  auto applied = replica_.apply(std::move(**item), peer.end.address);
+  if (!applied) {
+    world_.outbox.report({&events::limit_reached,
+                          {{"group", options_.group_name},
+                           {"ks", peer.end.address.text()},
+                           {"kind", std::string(name_of(id.kind))}}});
+    return;
+  }
+  if (*applied == Replica::Applied::unchanged) return;
+  const Item* now_there = replica_.find(id);
+  if (id.kind == Kind::epoch && now_there != nullptr) {
+    load_epoch(*now_there);
+    reconsider(now);
+  } else if (id.kind == Kind::policy) {
+    for (Peer& other : peers_) compare_policy(other);
+  }
+  items_changed_.emplace_back(id, now_there == nullptr);
+}
+
+void Group::pump(TimePoint now) {
+  if (!replica_.dirty().empty()) return;  // acknowledged and sent is only what is stored
+  for (Peer& peer : peers_) {
+    if (peer.ack_due) {
+      peer.ack_due = false;
+      Message message;
+      message.body = peer.in.ack();
+      send(peer, std::move(message));
+    }
+    if (peer.reach != Reach::alive || peer.incarnation == 0) continue;
+    peer.out.pump(now, replica_, peer.end.address, [&](Data data) {
+      Message message;
+      message.body = std::move(data);
+      send(peer, std::move(message));
+    });
+  }
+}
+
+bool Group::held_by_reachable(std::uint64_t change) const {
+  return replica_.dirty().empty() &&
+         std::all_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+           return peer.reach != Reach::alive ||
+                  (peer.out.running() && peer.out.holds(replica_, peer.end.address, change));
+         });
+}
+
+bool Group::everybody_reachable() const {
+  return std::all_of(peers_.begin(), peers_.end(),
+                     [](const Peer& peer) { return peer.reach == Reach::alive; });
+}
+
+/// Whether every reachable peer that has state has given it to us.
+bool Group::heard_everything() const {
+  return std::all_of(peers_.begin(), peers_.end(), [](const Peer& peer) {
+    return peer.reach != Reach::alive || peer.synced || (peer.announced && !peer.last.has_state);
+  });
+}
+
+// ---- what the key server keeps here ---------------------------------------------------------
+
+Status Group::put(TimePoint now, ItemKey id, ByteView value) {
+  COHORT_CHECK(replica_.put(std::move(id), value, now_ms(now)));
+  persist(now);
+  pump(now);
+  return {};
+}
+
+void Group::erase(TimePoint now, const ItemKey& id) {
+  replica_.erase(id, now_ms(now));
+  persist(now);
+  pump(now);
+}
+
+std::uint32_t Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                              std::uint64_t kek_start_ms) {
+  constexpr std::uint32_t ahead = 64;
+  constexpr std::uint32_t low = 16;
+  const ItemKey id{Kind::seq, to_bytes(kek)};
+  Seq& seq = seqs_[kek];
+  if (const Item* item = replica_.find(id)) {
+    const std::uint32_t known = Reader(item->value.view()).u32();
+    if (known > seq.reserved) seq = {std::max(seq.used, known), known};
+  }
+  seq.used = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now));
+  if (seq.used + low > seq.reserved) {
+    seq.reserved = seq.used + ahead;
+    (void)put(now, id, Writer().u32(seq.reserved).view());
+  }
+  return seq.used;
+}
+
+// ---- disk ---------------------------------------------------------------------------------------
+
+std::string Group::blob_name(unsigned bucket) const {
+  return fmt::format("coop/{}/{}", to_hex(as_bytes(options_.group_name)), bucket);
+}
+
+bool Group::persist(TimePoint now) {
+  auto& dirty = replica_.dirty();
+  if (dirty.empty()) return true;
+  const auto store = [&](const std::string& name, ByteView octets) -> Status {
+    COHORT_TRY(const Bytes blob, seal_state(world_.random, options_.state_key, name, octets));
+    return world_.store.put(name, blob);
+  };
+  Status stored;
+  // The time goes first: what is stamped must not lie in the future of a restarted server.
+  if (dirty.contains(0)) {
+    Writer head;
+    head.bytes(as_bytes(head_magic)).u64(now_ms(now));
+    head.u64(static_cast<std::uint64_t>(world_.clock.wall().time_since_epoch().count()));
+    stored = store(blob_name(Replica::buckets), head.view());
+    next_head_save_ = now + std::max<Duration>(head_interval, options_.timers.announce);
+  }
+  while (stored && !dirty.empty()) {
+    const unsigned bucket = *dirty.begin();
+    const Secret octets = replica_.encode_bucket(bucket);
+    stored = store(blob_name(bucket), octets.view());
+    if (stored) dirty.erase(bucket);
+  }
+  if (!stored && !store_failing_)
+    world_.outbox.report(
+        {&events::store_failed, {{"group", options_.group_name}, {"why", stored.error().text()}}});
+  store_failing_ = !stored;
+  if (!stored) next_head_save_ = now + std::chrono::seconds(1);
+  return stored.has_value();
+}
+
+Status Group::load_head(TimePoint now) {
+  const std::string name = blob_name(Replica::buckets);
+  COHORT_TRY(const auto blob, world_.store.get(name));
+  if (!blob) return {};
+  COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
+  Reader in(octets.view());
+  const bool ours = equal(in.take(head_magic.size()), as_bytes(head_magic));
+  const std::uint64_t stored_ms = in.u64();
+  const auto stored_at = WallTime(std::chrono::seconds(static_cast<std::int64_t>(in.u64())));
+  if (!ours || !in.ok()) return fail(coop_corrupt_state, name + " is no head");
+  time_ = Pseudotime(now, Pseudotime::estimate(stored_ms, stored_at, world_.clock.wall()));
+  if (world_.clock.wall() - stored_at > old_after)
+    world_.outbox.report(
+        {&events::state_old, {{"group", options_.group_name}, {"stored", to_text(stored_at)}}});
+  return {};
+}
+
+Status Group::load(TimePoint now) {
+  COHORT_CHECK(load_head(now));
+  for (unsigned bucket = 0; bucket < Replica::buckets; ++bucket) {
+    const std::string name = blob_name(bucket);
+    COHORT_TRY(const auto blob, world_.store.get(name));
+    if (!blob) continue;
+    COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
+    COHORT_CHECK(replica_.restore_bucket(octets.view()));
+  }
+  replica_.dirty().clear();
+  const std::uint64_t stamped = replica_.last_stamp() >> stamp_counter_bits;
+  if (stamped > now_ms(now)) time_ = Pseudotime(now, stamped);
+  for (const Item* item : replica_.all(Kind::epoch)) load_epoch(*item);
+  reconsider(now);
+  ratchet(now);
+  return {};
+}
+
+// ---- policies -----------------------------------------------------------------------------------
+
+Status Group::set_policy(TimePoint now, std::vector<PolicyEntry> policy,
+                         std::vector<LineSpec> lines, std::uint8_t sender_id_bits,
+                         const std::vector<PolicyEntry>& extra) {
+  std::set<std::string> texts;
+  std::erase_if(lines, [&](const LineSpec& line) { return !texts.insert(line.text).second; });
+  if (lines.size() > chains_max)
+    return fail(coop_bad_options, fmt::format("{} keys at once", lines.size()));
+  for (const LineSpec& line : lines)
+    if (line.period_ms == 0 || line.period_ms >= line.lifetime_ms || line.lifetime_ms > span_ms_max)
+      return fail(coop_bad_options, "lifetime of " + line.text);
+  policy_ = std::move(policy);
+  lines_ = std::move(lines);
+  sender_id_bits_ = sender_id_bits;
+  policy_set_ = true;
+  policy_hash_ = hash_of(policy_);
+  compared_policy_ = policy_;
+  compared_policy_.insert(compared_policy_.end(), extra.begin(), extra.end());
+  for (const IpAddress& server : servers())
+    compared_policy_.push_back({"server " + server.text(), "configured"});
+  (void)replica_.put({Kind::policy, to_bytes(options_.local.address.bytes())},
+                     as_bytes(policy_text(compared_policy_)), now_ms(now));
+  keys_changed_ = true;
+  for (Peer& peer : peers_) compare_policy(peer);
+  next_announce_ = now;
+  settle(now);
+  return {};
+}
+
+void Group::compare_policy(Peer& peer) {
+  if (!policy_set_ || !peer.announced) return;
+  const Item* item = replica_.find({Kind::policy, to_bytes(peer.end.address.bytes())});
+  if (item == nullptr) return;
+  const auto theirs = parse_policy_text(item->value.view());
+  auto found = differences(compared_policy_, theirs);
+  // The order of names is not part of the meaning, and that of servers not of the text.
+  if (found == peer.differences) return;
+  if (found.empty()) {
+    world_.outbox.report(
+        {&events::config_match, {{"group", options_.group_name}, {"ks", peer.end.address.text()}}});
+  }
+  for (std::size_t i = 0; i < std::min(found.size(), differences_reported_max); ++i)
+    world_.outbox.report({&events::config_mismatch,
+                          {{"group", options_.group_name},
+                           {"ks", peer.end.address.text()},
+                           {"name", found[i].name},
+                           {"here", found[i].here.empty() ? "nothing" : found[i].here},
+                           {"there", found[i].there.empty() ? "nothing" : found[i].there}}});
+  peer.differences = std::move(found);
+}
+
+}  // namespace cohort::coop

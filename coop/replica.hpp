@@ -1,0 +1,127 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/base/address.hpp"
+#include "controlplane/base/secret.hpp"
+#include "coop/messages.hpp"
+
+/// The replicated state of one group: docs/coop-protocol.md section 5.1. Applying items is
+/// idempotent and order does not matter, so servers that have exchanged all items are equal.
+namespace cohort::coop {
+
+enum class Kind : std::uint8_t {
+  policy = 1,
+  epoch = 2,
+  signing_key = 3,
+  seq = 4,
+  removed_identity = 5,
+  member = 6,
+  lease = 7
+};
+inline constexpr std::uint8_t kind_last = 7;
+[[nodiscard]] std::string_view name_of(Kind kind);
+/// The most items of a kind, tombstones included.
+[[nodiscard]] std::size_t limit_of(Kind kind);
+
+struct ItemKey {
+  Kind kind = Kind::policy;
+  Bytes key;
+  auto operator<=>(const ItemKey&) const = default;
+};
+
+struct Item {
+  ItemKey id;
+  std::uint64_t stamp = 0;
+  IpAddress origin;
+  bool tombstone = false;
+  Secret value;  ///< some kinds are secrets
+
+  [[nodiscard]] Item clone() const;
+};
+
+inline constexpr std::size_t key_octets_max = 64;
+inline constexpr std::size_t value_octets_max = 65'535;
+inline constexpr std::size_t member_value_octets_max = 2'048;
+/// Of an item as a record of the stream, without the record's own length.
+inline constexpr std::size_t record_octets_max = value_octets_max + key_octets_max + 40;
+
+[[nodiscard]] Bytes encode_item(const Item& item);
+/// Checks lengths and the form of the kind's key and value. An unknown kind gives an empty
+/// optional: a higher minor version may have more.
+[[nodiscard]] Result<std::optional<Item>> decode_item(ByteView record);
+
+class Replica {
+ public:
+  explicit Replica(IpAddress self) : self_(self) {}
+
+  // ---- local changes; stamps come from the pseudotime ---------------------------------------
+  /// Fails with coop_limit. Writing an equal value changes nothing.
+  Status put(ItemKey id, ByteView value, std::uint64_t now_ms);
+  void erase(const ItemKey& id, std::uint64_t now_ms);
+  /// Replaces the value in place: not a change, not sent. For chains that have stepped.
+  void rewrite(const ItemKey& id, ByteView value);
+  /// Removes an item here only, without a tombstone.
+  void forget(const ItemKey& id);
+
+  // ---- what peers sent ----------------------------------------------------------------------
+  enum class Applied : std::uint8_t { unchanged, changed };
+  Result<Applied> apply(Item item, const IpAddress& from);
+
+  // ---- reading ------------------------------------------------------------------------------
+  /// Null for tombstones too.
+  [[nodiscard]] const Item* find(const ItemKey& id) const;
+  [[nodiscard]] std::vector<const Item*> all(Kind kind) const;  ///< without tombstones
+  [[nodiscard]] std::size_t count(Kind kind) const;             ///< with tombstones
+
+  // ---- changes by number --------------------------------------------------------------------
+  [[nodiscard]] std::uint64_t last_change() const { return last_change_; }
+  [[nodiscard]] std::uint64_t last_stamp() const { return last_stamp_; }
+  struct Change {
+    std::uint64_t number;
+    const Item* item;
+  };
+  /// The first change after `number` that did not come from `peer`.
+  [[nodiscard]] std::optional<Change> next_after(std::uint64_t number, const IpAddress& peer) const;
+
+  /// The peer has started anew and may have lost what it once gave us.
+  void forget_source(const IpAddress& peer);
+
+  /// Drops tombstones older than `age_ms`.
+  void drop_tombstones(std::uint64_t now_ms, std::uint64_t age_ms);
+
+  // ---- the disk -----------------------------------------------------------------------------
+  static constexpr unsigned buckets = 65;  ///< 0: all but members; 1 to 64: members
+  [[nodiscard]] std::set<unsigned>& dirty() { return dirty_; }
+  [[nodiscard]] const std::set<unsigned>& dirty() const { return dirty_; }
+  [[nodiscard]] Secret encode_bucket(unsigned bucket) const;
+  Status restore_bucket(ByteView octets);
+
+ private:
+  struct Entry {
+    Item item;
+    std::uint64_t change = 0;
+    IpAddress learned_from;  ///< unspecified: changed here
+    unsigned bucket = 0;
+  };
+  std::uint64_t next_stamp(std::uint64_t now_ms);
+  [[nodiscard]] bool room_for(const ItemKey& id);
+  void note_change(Entry& entry, const IpAddress& from);
+  [[nodiscard]] static unsigned bucket_of(const ItemKey& id);
+  [[nodiscard]] static bool merge(Item& ours, Item& theirs);
+
+  IpAddress self_;
+  std::map<ItemKey, Entry> items_;
+  std::map<std::uint64_t, ItemKey> changes_;
+  std::map<Kind, std::size_t> counts_;
+  std::set<unsigned> dirty_;
+  std::uint64_t last_change_ = 0;
+  std::uint64_t last_stamp_ = 0;
+};
+
+}  // namespace cohort::coop
