@@ -83,7 +83,11 @@ void Isakmp::Impl::on_informational(TimePoint now, const Header& header, const D
   if (header.message_id == 0 || was_seen(*sa, header.message_id))
     return refuse(Error(replayed_message, "Informational"), datagram.remote);
   const auto opened = open_and_authenticate(*sa, header, datagram.payload);
-  if (!opened) return refuse(opened.error(), datagram.remote);
+  if (!opened) {
+    // Peers with another pre-shared key complain in a way that only they can read.
+    if (awaiting_verdict && opened.error().is(undecryptable)) sa->handshake->hint = opened.error();
+    return refuse(opened.error(), datagram.remote);
+  }
   remember(*sa, header.message_id);
   const Phase1Id id = sa->info.id;
   for (const RawPayload& payload : opened->payloads) {
