@@ -40,6 +40,13 @@ class Draft {
     return add(extension);
   }
 
+  /// authorityKeyIdentifier, where the issuer has an identifier: a CA that was made elsewhere and
+  /// restored here may have none.
+  Status add_issuer_id(X509* issuer) {
+    if (X509_get0_subject_key_id(issuer) == nullptr) return {};
+    return add(NID_authority_key_identifier, "keyid:always", issuer);
+  }
+
   Status add(const ossl::ExtensionPtr& extension) {
     if (!extension || X509_add_ext(draft_.get(), extension.get(), -1) != 1)
       return ossl::failed("extension");
@@ -98,8 +105,7 @@ Result<Certificate> make_message_certificate(const CaSigner& signer, const crypt
   COHORT_CHECK(draft.add(NID_basic_constraints, "critical,CA:FALSE"));
   COHORT_CHECK(draft.add(NID_key_usage, "critical,digitalSignature,keyEncipherment"));
   COHORT_CHECK(draft.add(NID_subject_key_identifier, "hash"));
-  COHORT_CHECK(
-      draft.add(NID_authority_key_identifier, "keyid:always", signer.certificate.handle()));
+  COHORT_CHECK(draft.add_issuer_id(signer.certificate.handle()));
   return draft.sign(signer.key, signer.hash);
 }
 
@@ -116,7 +122,7 @@ Result<Certificate> make_certificate(const CaSigner& signer, const CertificateRe
                                             : "critical,digitalSignature"));
   if (!eku.empty()) COHORT_CHECK(draft.add(NID_ext_key_usage, usages_of(eku)));
   COHORT_CHECK(draft.add(NID_subject_key_identifier, "hash"));
-  COHORT_CHECK(draft.add(NID_authority_key_identifier, "keyid:always", issuer));
+  COHORT_CHECK(draft.add_issuer_id(issuer));
   COHORT_TRY(const auto names,
              ossl::alternative_names_extension(
                  {request.san_dns(), request.san_email(), request.san_addresses()}));
@@ -153,13 +159,15 @@ Status add_entry(X509_CRL* crl, const IssuedRecord& record) {
 
 Status add_crl_extensions(X509_CRL* crl, X509* issuer, std::int64_t number) {
   const ossl::IntegerPtr value(ASN1_INTEGER_new());
+  if (!value || ASN1_INTEGER_set_int64(value.get(), number) != 1 ||
+      X509_CRL_add1_ext_i2d(crl, NID_crl_number, value.get(), 0, 0) != 1)
+    return ossl::failed("CRL number");
+  if (X509_get0_subject_key_id(issuer) == nullptr) return {};
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, nullptr, nullptr, crl, 0);
   const ossl::ExtensionPtr key_id(
       X509V3_EXT_conf_nid(nullptr, &context, NID_authority_key_identifier, "keyid:always"));
-  if (!value || !key_id || ASN1_INTEGER_set_int64(value.get(), number) != 1 ||
-      X509_CRL_add1_ext_i2d(crl, NID_crl_number, value.get(), 0, 0) != 1 ||
-      X509_CRL_add_ext(crl, key_id.get(), -1) != 1)
+  if (!key_id || X509_CRL_add_ext(crl, key_id.get(), -1) != 1)
     return ossl::failed("CRL extensions");
   return {};
 }

@@ -2,8 +2,10 @@
 
 #include <set>
 
+#include "pki/ca_issue.hpp"
 #include "pki/events.hpp"
 #include "tests/unit/pki/fixture.hpp"
+#include "tests/unit/pki/forge.hpp"
 
 namespace cohort::pki::test {
 namespace {
@@ -390,6 +392,64 @@ TEST_F(Enrolment, AnAnswerToAnotherRequestIsRefusedByName) {
   EXPECT_EQ(client_->state(), EnrolState::retry);
   EXPECT_TRUE(client_->last_error()->is(scep_wrong_answer)) << failure();
   EXPECT_FALSE(trustpoint_->certificate());
+}
+
+// S9: another vendor's server: a root, a CA below it, two registration authorities (one to sign,
+// one to encrypt to), and a certificate that leads nowhere.
+TEST_F(Enrolment, AThirdPartyChainIsTakenApart) {
+  const auto root_key = must(crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p384));
+  const auto sub_key = must(crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p384));
+  const auto reader_key = pooled_rsa();
+  const auto writer_key = pooled_rsa();
+  const Extension is_ca{NID_basic_constraints, "critical,CA:TRUE"};
+  const auto root = forge(root_key, "CN=root", root_key, "CN=root", {is_ca});
+  const auto sub = forge(sub_key, "CN=sub", root_key, "CN=root", {is_ca});
+  const auto reader = forge(reader_key, "CN=ra-encryption", sub_key, "CN=sub",
+                            {{NID_key_usage, "critical,keyEncipherment"}});
+  const auto writer = forge(writer_key, "CN=ra-signature", sub_key, "CN=sub",
+                            {{NID_key_usage, "critical,digitalSignature"}});
+  const auto stranger = forge(writer_key, "CN=stranger", writer_key, "CN=stranger", {});
+  auto options = trustpoint_options();
+  options.key.type = crypto::KeyType::ecdsa_p256;
+  options.fingerprint_sha256 = root.fingerprint(crypto::Hash::sha256);
+  options.revocation_check = RevocationCheck::none;
+  open_client(std::move(options));
+  const auto answer = [&](std::string_view type, Bytes body) {
+    const auto out = client_->take_request();
+    ASSERT_TRUE(out);
+    client_->on_response(clock_.now(), out->id, HttpResponse{200, std::string(type), body});
+  };
+  client_->start(clock_.now());
+  answer("text/plain", to_bytes(as_bytes("SCEPStandard\nRenewal\n")));
+  answer("application/x-x509-ca-ra-cert",
+         must(encode(CertificateBag{{reader, sub, stranger, root, writer}, {}})));
+  EXPECT_EQ(trustpoint_->trust().anchors, std::vector<Certificate>{root});
+  EXPECT_THAT(trustpoint_->trust().intermediates,
+              ::testing::UnorderedElementsAre(reader, sub, writer));
+
+  // The request opens with the key of the encrypting one, and the other's answer is taken.
+  const auto out = client_->take_request();
+  ASSERT_TRUE(out) << failure();
+  const ScepCodec codec(false);
+  auto asked = must(codec.parse(out->request.body, {}));
+  must(codec.open(asked, reader, reader_key));
+  const auto request = must(CertificateRequest::from_der(asked.data));
+  const auto issued = must(make_certificate({sub_key, sub, crypto::Hash::sha256}, request, {}, "",
+                                            {"4711", at(-1), at(100)}));
+  ScepMessage reply;
+  reply.type = ScepType::cert_rep;
+  reply.transaction_id = asked.transaction_id;
+  reply.recipient_nonce = asked.sender_nonce;
+  reply.status = PkiStatus::success;
+  reply.envelope = must(codec.seal(must(encode(CertificateBag{{issued}, {}})), {asked.signer, {}},
+                                   ScepCipher::aes_256));
+  client_->on_response(clock_.now(), out->id,
+                       HttpResponse{200, "", must(codec.sign(reply, writer, writer_key))});
+  ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+  EXPECT_EQ(*trustpoint_->certificate(), issued);
+  // Ours and the CA between; peers have the root.
+  const auto chain = machine_.keyring.local("GETVPN")->chain;
+  EXPECT_THAT(chain, ::testing::ElementsAre(issued.der(), sub.der()));
 }
 
 TEST_F(Enrolment, ARevokedPeerIsRefusedAfterTheNextList) {

@@ -1,5 +1,6 @@
 #include "pki/scep_message.hpp"
 
+#include "pki/der.hpp"
 #include "pki/http.hpp"
 #include "tests/unit/pki/fixture.hpp"
 
@@ -150,6 +151,53 @@ TEST_F(Messages, EachChangedOctetIsRefusedOrChangesNothingSigned) {
   longer.push_back(0);
   EXPECT_REFUSED(codec_.parse(longer, {}), scep_not_cms);
   EXPECT_REFUSED(codec_.parse(Bytes(scep_message_size_max + 1), {}), scep_too_large);
+}
+
+/// DER as BER with indefinite lengths in its outer `depth` levels and its octet strings in chunks,
+/// as Java's libraries write it.
+Bytes to_ber(ByteView der, int depth) {
+  Bytes out;
+  DerReader reader(der);
+  while (!reader.empty()) {
+    const auto value = reader.next();
+    if (!value) throw std::runtime_error("not DER");
+    const bool chunked = value->tag == 0x04 || value->tag == 0x80;
+    if (depth == 0 || (!chunked && (value->tag & 0x20) == 0)) {
+      out.insert(out.end(), value->whole.begin(), value->whole.end());
+      continue;
+    }
+    out.push_back(value->tag | 0x20);
+    out.push_back(0x80);
+    if (chunked) {
+      for (std::size_t i = 0; i < value->contents.size(); i += 100) {
+        const ByteView part = value->contents.subspan(i).first(
+            std::min<std::size_t>(100, value->contents.size() - i));
+        out.push_back(0x04);
+        out.push_back(static_cast<std::uint8_t>(part.size()));
+        out.insert(out.end(), part.begin(), part.end());
+      }
+    } else {
+      const Bytes inner = to_ber(value->contents, depth - 1);
+      out.insert(out.end(), inner.begin(), inner.end());
+    }
+    out.insert(out.end(), {0, 0});
+  }
+  return out;
+}
+
+// INTEROP: Java clients send BER.
+TEST_F(Messages, ReadsBerWithIndefiniteLengths) {
+  ScepMessage message = request();
+  message.envelope =
+      to_ber(must(codec_.seal(data_, {server_->certificate, {}}, ScepCipher::aes_256)), 5);
+  EXPECT_EQ(message.envelope[1], 0x80);
+  const Bytes ber = to_ber(must(codec_.sign(message, client_->certificate, client_->key)), 6);
+  ScepMessage read = must(codec_.parse(ber, {}));
+  must(codec_.open(read, server_->certificate, server_->key));
+  EXPECT_EQ(read.data, data_);
+  EXPECT_EQ(read.cipher, ScepCipher::aes_256);
+  for (std::size_t length = 0; length < ber.size(); length += 17)
+    EXPECT_FALSE(codec_.parse(ByteView(ber).first(length), {}));
 }
 
 TEST_F(Messages, MissingAttributesAreNamed) {
