@@ -13,7 +13,7 @@ constexpr std::size_t datagram_min = 576;                // of a fragment: what 
 }  // namespace
 
 bool Isakmp::Impl::has_marker(const Endpoint& local) const {
-  return options.nat_traversal && local.port == options.nat_port;
+  return local.port == options.nat_port;  // always there, whoever chose the port: RFC 3948 2.2
 }
 
 Result<ByteView> Isakmp::Impl::message_in(const Datagram& datagram) const {
