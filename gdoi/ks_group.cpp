@@ -48,10 +48,7 @@ Status KsGroup::start(TimePoint now) {
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
                          {"members", fmt::format("{}", state_.members.size())},
                          {"seq", fmt::format("{}", rekey_sa->seq)}}});
-  if (!adopt_policy(now)) return store_.save_keys(now, state_);
-  PushPlan plan;
-  plan.sats = plan_policy(state_.policy(), state_.keys, now);
-  return sender_.start(now, std::move(plan), rekey_sa, "policy changed while we were down");
+  return remind(now, adopt_policy(now) ? "policy changed while we were down" : "restart");
 }
 
 // ---- registration -------------------------------------------------------------------------------
@@ -96,9 +93,13 @@ Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std:
   COHORT_TRY(std::vector<std::uint32_t> ids, keys.sender_ids.allocate(count));
   if (keys.sender_ids.next() > keys.sender_ids_reserved) {
     const std::uint8_t bits = keys.sender_ids.bits();
+    const std::uint32_t before = keys.sender_ids_reserved;
     keys.sender_ids_reserved =
         std::min(keys.sender_ids.next() + reservation(bits) - 1, std::uint32_t{1} << bits);
-    COHORT_CHECK(store_.save_keys(now, state_));
+    if (Status stored = store_.save_keys(now, state_); !stored) {
+      keys.sender_ids_reserved = before;  // or ids that a restart lends again would be lent next
+      return fail(std::move(stored).error());
+    }
   }
   return ids;
 }

@@ -73,6 +73,7 @@ class KsGroup {
   void replace_kek(TimePoint now);
   void new_keys(TimePoint now);
   [[nodiscard]] bool adopt_policy(TimePoint now);
+  Status remind(TimePoint now, std::string_view why);
   [[nodiscard]] Result<std::vector<std::uint32_t>> spend_sender_ids(TimePoint now,
                                                                     std::size_t count);
   Status delete_obsolete(TimePoint now);

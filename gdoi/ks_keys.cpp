@@ -160,6 +160,7 @@ void KsGroup::new_keys(TimePoint now) {
   state_.keys.teks.clear();
   for (const SaPolicy& sa : state_.policy().sas) replace_teks(now, sa);
   replace_kek(now);
+  state_.keys.previous.reset();  // whoever was removed holds it: nothing may come under it again
   state_.exclusions = policy_exclusions();
   exclusions_due_.reset();
   ++state_.keys.generation;
@@ -196,6 +197,22 @@ Status KsGroup::rekey(TimePoint now, const std::set<std::uint32_t>& sa_numbers, 
     }
   }
   return sender_.start(now, std::move(plan), std::move(under), why);
+}
+
+/// All current keys once more. A server that died while it distributed a rekey doesn't know who has
+/// heard of it; to those who have, this changes nothing.
+Status KsGroup::remind(TimePoint now, std::string_view why) {
+  PushPlan plan;
+  for (SatPlan& item : plan_policy(state_.policy(), state_.keys, now)) {
+    const GroupTek* tek = item.spi != 0 ? state_.keys.find(item.spi) : nullptr;
+    if (tek == nullptr || current(*tek)) plan.sats.push_back(std::move(item));
+  }
+  if (const auto& before = state_.keys.previous; before && before->kek.expires > now) {
+    PushPlan with_kek = plan;
+    with_kek.new_kek = state_.keys.rekey;
+    COHORT_CHECK(sender_.start(now, std::move(with_kek), before, why));
+  }
+  return sender_.start(now, std::move(plan), state_.keys.rekey, why);
 }
 
 Status KsGroup::reset(TimePoint now, std::string_view why) {

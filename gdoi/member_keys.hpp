@@ -81,6 +81,9 @@ class MemberKeys {
   [[nodiscard]] std::uint32_t send_spi(const MemberEntry& entry, TimePoint now) const;
 
  private:
+  [[nodiscard]] bool sendable(const MemberTek& tek, TimePoint now) const;
+  [[nodiscard]] std::uint32_t active_spi(const MemberEntry& entry, TimePoint now) const;
+  [[nodiscard]] std::vector<std::uint32_t> receive_spis(const MemberEntry& entry) const;
   MemberEntry& entry_for(std::vector<MemberEntry>& entries, const AclEntry& acl);
   Status add_teks(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
                   std::map<std::uint32_t, MemberTek>& added) const;

@@ -4,26 +4,94 @@
 
 // What the dataplane should do with a member's keys at a moment.
 namespace cohort::gdoi {
+namespace {
+
+using dataplane::PortRange;
+using dataplane::Selector;
+
+bool contains(const Prefix& outer, const Prefix& inner) {
+  return outer.length <= inner.length && outer.contains(inner.address);
+}
+bool contains(const PortRange& outer, const PortRange& inner) {
+  return outer.first <= inner.first && inner.last <= outer.last;
+}
+bool contains(const Selector& outer, const Selector& inner) {
+  return contains(outer.source, inner.source) && contains(outer.destination, inner.destination) &&
+         (outer.protocol == 0 || outer.protocol == inner.protocol) &&
+         contains(outer.source_ports, inner.source_ports) &&
+         contains(outer.destination_ports, inner.destination_ports);
+}
+
+bool overlap(const Prefix& a, const Prefix& b) {
+  return contains(a, b) || contains(b, a);
+}
+bool overlap(const PortRange& a, const PortRange& b) {
+  return a.first <= b.last && b.first <= a.last;
+}
+/// Whether some packet matches both.
+bool overlap(const Selector& a, const Selector& b) {
+  return overlap(a.source, b.source) && overlap(a.destination, b.destination) &&
+         (a.protocol == 0 || b.protocol == 0 || a.protocol == b.protocol) &&
+         overlap(a.source_ports, b.source_ports) &&
+         overlap(a.destination_ports, b.destination_ports);
+}
+
+void add_once(std::vector<std::uint32_t>& spis, std::uint32_t spi) {
+  if (std::find(spis.begin(), spis.end(), spi) == spis.end()) spis.push_back(spi);
+}
+
+}  // namespace
+
+bool MemberKeys::sendable(const MemberTek& tek, TimePoint now) const {
+  return tek.may_send && !tek.receive_only_now && tek.tek.expires > now &&
+         (!dataplane::shape_of(tek.tek.suite).aead || holds_sender_id());
+}
+
+std::uint32_t MemberKeys::active_spi(const MemberEntry& entry, TimePoint now) const {
+  std::uint32_t active = 0;
+  for (const std::uint32_t spi : entry.spis) {
+    const auto tek = teks_.find(spi);
+    if (tek == teks_.end() || !sendable(tek->second, now)) continue;
+    if (tek->second.tek.send_from <= now) active = spi;  // the newest one that is active
+  }
+  return active;
+}
 
 std::uint32_t MemberKeys::send_spi(const MemberEntry& entry, TimePoint now) const {
-  const MemberTek* active = nullptr;
+  if (const std::uint32_t active = active_spi(entry, now); active != 0) return active;
+  // Amid a change of policy the entry's own key is not yet to be sent with: what protected the
+  // same packets before still is, and everybody can read it.
+  for (const MemberEntry& other : entries_) {
+    if (!other.acl.permit || !contains(other.acl.selector, entry.acl.selector)) continue;
+    if (const std::uint32_t active = active_spi(other, now); active != 0) return active;
+  }
+  // Without any active key the coming one is better than none.
   const MemberTek* pending = nullptr;
   for (const std::uint32_t spi : entry.spis) {
-    const auto found = teks_.find(spi);
-    if (found == teks_.end()) continue;
-    const MemberTek& tek = found->second;
-    const bool sendable = tek.may_send && !tek.receive_only_now && tek.tek.expires > now &&
-                          (!dataplane::shape_of(tek.tek.suite).aead || holds_sender_id());
-    if (!sendable) continue;
-    if (tek.tek.send_from <= now) {
-      active = &tek;  // the newest one that is active
-    } else if (pending == nullptr || tek.tek.send_from < pending->tek.send_from) {
-      pending = &tek;
-    }
+    const auto tek = teks_.find(spi);
+    if (tek == teks_.end() || !sendable(tek->second, now)) continue;
+    if (pending == nullptr || tek->second.tek.send_from < pending->tek.send_from)
+      pending = &tek->second;
   }
-  // Without an active key the coming one is better than none: everybody received it when we did.
-  const MemberTek* chosen = active != nullptr ? active : pending;
-  return chosen == nullptr ? 0 : chosen->tek.spi;
+  return pending == nullptr ? 0 : pending->tek.spi;
+}
+
+/// An entry's own TEKs, and those of every entry that it overlaps: a member which has not yet heard
+/// of a change of policy, or has heard of it before us, matches the packet to another entry.
+std::vector<std::uint32_t> MemberKeys::receive_spis(const MemberEntry& entry) const {
+  std::vector<std::uint32_t> spis;
+  const auto add = [&](const MemberEntry& from) {
+    for (const std::uint32_t spi : from.spis) {
+      const auto tek = teks_.find(spi);
+      if (tek != teks_.end() && tek->second.may_receive) add_once(spis, spi);
+    }
+  };
+  for (const MemberEntry& other : entries_) {
+    if (&other != &entry && other.acl.permit && overlap(other.acl.selector, entry.acl.selector))
+      add(other);
+  }
+  add(entry);
+  return spis;
 }
 
 bool MemberKeys::usable(TimePoint now) const {
@@ -42,10 +110,7 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
     if (entry.acl.permit) {
       line.action = dataplane::Action::protect;
       line.send_spi = send_spi(entry, now);
-      for (const std::uint32_t spi : entry.spis) {
-        const auto tek = teks_.find(spi);
-        if (tek != teks_.end() && tek->second.may_receive) line.receive_spis.push_back(spi);
-      }
+      line.receive_spis = receive_spis(entry);
     }
     out.policy.push_back(std::move(line));
   }
