@@ -159,7 +159,7 @@ TEST(Phase1, IsEstablishedThroughLossCopiesDamageAndReplay) {
     Phase1Options options;
     options.seed = seed;
     options.certificates = seed % 2 == 0;
-    if (seed % 3 == 0) options.fragment_size = 300;
+    if (seed % 3 == 0) options.fragment_size = 600;
     Star star(options);
     star.outside.network.set_default(bad_link(250));
     star.boot();

@@ -1,0 +1,399 @@
+#include "tests/sim/group.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+namespace cohort::sim {
+
+namespace {
+
+constexpr Duration tick_interval = std::chrono::seconds(1);
+constexpr std::uint16_t gdoi_port = 848;
+
+Prefix all_sites() {
+  return Prefix{IpAddress::v4(0xac100000), 12};
+}  // 172.16.0.0/12
+
+}  // namespace
+
+gdoi::GroupPolicy small_policy(unsigned members) {
+  gdoi::GroupPolicy policy;
+  policy.rekey.lifetime = std::chrono::seconds(1800);
+  policy.rekey.retransmit_number = 2;
+  policy.rekey.retransmit_interval = std::chrono::seconds(5);
+  policy.activation_delay = std::chrono::seconds(20);
+  policy.deactivation_delay = std::chrono::seconds(30);
+  gdoi::SaPolicy sa;
+  sa.lifetime = std::chrono::seconds(600);
+  sa.suite = dataplane::Suite::aes_128_gcm_16;
+  sa.replay = members > 2 ? dataplane::ReplayKind::none : dataplane::ReplayKind::counter;
+  gdoi::AclEntry entry;
+  entry.selector.source = entry.selector.destination = all_sites();
+  sa.acl.push_back(entry);
+  policy.sas.push_back(std::move(sa));
+  return policy;
+}
+
+// ---- GroupProgram -------------------------------------------------------------------------------
+
+GroupProgram::GroupProgram(Host& host, Role role) {
+  auto& port = host.open_port();
+  auto& world = port.world();
+  const auto now = host.clock.now();
+  isakmp = std::make_unique<ike::Isakmp>(world, std::move(role.isakmp));
+  if (role.key_server) {
+    key_server = std::make_unique<gdoi::KeyServer>(world, *isakmp);
+    if (auto added = key_server->add_group(now, std::move(*role.key_server)); !added)
+      failed = added.error();
+  }
+  if (role.member) {
+    member = std::make_unique<gdoi::GroupMember>(world, *isakmp);
+    if (auto added = member->add_group(now, std::move(*role.member)); !added)
+      failed = added.error();
+  }
+  port.node = this;
+  port.listens = true;
+}
+
+GroupProgram::~GroupProgram() = default;
+
+void GroupProgram::on_datagram(TimePoint now, const Datagram& datagram) {
+  isakmp->on_datagram(now, datagram);
+}
+
+void GroupProgram::on_timer(TimePoint now) {
+  if (isakmp->next_deadline() <= now) isakmp->on_timer(now);
+  if (key_server && key_server->next_deadline() <= now) key_server->on_timer(now);
+  if (member && member->next_deadline() <= now) member->on_timer(now);
+}
+
+TimePoint GroupProgram::next_deadline() const {
+  auto earliest = isakmp->next_deadline();
+  if (key_server) earliest = std::min(earliest, key_server->next_deadline());
+  if (member) earliest = std::min(earliest, member->next_deadline());
+  return earliest;
+}
+
+void GroupProgram::on_job_done(TimePoint now, JobId id, JobResult result) {
+  if (key_server && key_server->on_job_done(now, id, result)) return;
+  if (member && member->on_job_done(now, id, result)) return;
+  isakmp->on_job_done(now, id, std::move(result));
+}
+
+// ---- Group --------------------------------------------------------------------------------------
+
+Group::Group(GroupOptions options)
+    : options_(std::move(options)),
+      outside_(options_.seed, options_.echo),
+      authority_(options_.seed) {
+  options_.policy = complete(std::move(options_.policy));
+  network().set_default(options_.link);
+  for (std::size_t i = 0; i < options_.key_servers; ++i) {
+    servers_.push_back(make_host(
+        fmt::format("ks{}", i + 1), server_address(i), "GETVPN_KS",
+        [this, i](Host& host) { return std::make_unique<GroupProgram>(host, server_role(i)); }));
+  }
+  std::vector<Traffic::Site> sites;
+  for (std::size_t i = 0; i < options_.members; ++i) {
+    members_.push_back(make_host(
+        fmt::format("gm{}", i + 1), member_address(i), "GETVPN_GM",
+        [this, i](Host& host) { return std::make_unique<GroupProgram>(host, member_role(i)); }));
+    sites.push_back({members_.back().get(), inside_address(i)});
+    if (const auto& group = options_.policy.rekey.multicast_destination)
+      network().join(group->address, member_address(i));
+  }
+  traffic_ = std::make_unique<Traffic>(outside_, std::move(sites), options_.traffic);
+  outside_.scheduler.after(tick_interval, [this] { tick(); });
+}
+
+Group::~Group() {
+  // Programs go first: what they do while they go must find the rest of the world.
+  for (auto& host : servers_) host->crash();
+  for (auto& host : members_) host->crash();
+}
+
+IpAddress Group::server_address(std::size_t i) {
+  return IpAddress::v4(0x0aff0001 + static_cast<std::uint32_t>(i));
+}
+
+IpAddress Group::member_address(std::size_t i) {
+  return IpAddress::v4(0x0a000001 + static_cast<std::uint32_t>(i));
+}
+
+IpAddress Group::inside_address(std::size_t i) {
+  return IpAddress::v4(0xac10000a + (static_cast<std::uint32_t>(i) << 8));
+}
+
+std::unique_ptr<Host> Group::make_host(const std::string& name, const IpAddress& address,
+                                       const std::string& unit, ProgramFactory factory) {
+  HostOptions host;
+  host.name = name;
+  host.address = address;
+  host.job_time_max = options_.job_time_max;
+  auto prng = outside_.prng.fork("drift " + name);
+  const auto span = static_cast<std::uint64_t>(options_.drift_ppm_max);
+  host.drift_ppm = static_cast<int>(prng.below(2 * span + 1)) - options_.drift_ppm_max;
+  // The host's wall clock is made with the host; the credentials look at it through this.
+  auto wall = std::make_shared<std::function<WallTime()>>();
+  auto credentials =
+      std::make_unique<SimCredentials>(authority_, address, [wall] { return (*wall)(); });
+  if (options_.certificates) {
+    credentials->share_keys(false);
+    credentials->enrol({name, unit, WallTime{std::chrono::seconds(2'500'000'000)}});
+  }
+  auto made = std::make_unique<Host>(outside_, host, std::move(factory), std::move(credentials));
+  *wall = [clock = &made->clock] { return clock->wall(); };
+  return made;
+}
+
+gdoi::GroupPolicy Group::complete(gdoi::GroupPolicy policy) const {
+  policy.name = group_name;
+  policy.id.value = std::uint32_t{484};
+  policy.rekey.signing_key = "rekey";
+  gdoi::AuthorizationRule rule;
+  if (options_.certificates) {
+    rule.organizational_unit = "GETVPN_GM";
+  } else {
+    rule.address = Prefix{IpAddress::v4(0x0a000000), 8};
+  }
+  policy.authorization = {rule};
+  return policy;
+}
+
+ike::IsakmpOptions Group::isakmp_options(const IpAddress& local) const {
+  ike::IsakmpOptions isakmp;
+  isakmp.local = {local, gdoi_port};
+  ike::Phase1Policy policy;
+  policy.group = options_.dh_group;
+  policy.auth =
+      options_.certificates ? ike::AuthMethod::rsa_signature : ike::AuthMethod::pre_shared_key;
+  isakmp.policies = {policy};
+  isakmp.trustpoint = "sim";
+  isakmp.dpd = options_.dpd;
+  isakmp.fragment_size = options_.fragment_size;
+  return isakmp;
+}
+
+GroupProgram::Role Group::server_role(std::size_t i) const {
+  GroupProgram::Role role;
+  role.isakmp = isakmp_options(server_address(i));
+  role.key_server = gdoi::KeyServerOptions{
+      options_.policy, authority_.rekey_key(), {server_address(i), gdoi_port}};
+  return role;
+}
+
+GroupProgram::Role Group::member_role(std::size_t i) const {
+  GroupProgram::Role role;
+  role.isakmp = isakmp_options(member_address(i));
+  gdoi::GroupMemberOptions member;
+  member.group_name = group_name;
+  member.id = options_.policy.id;
+  for (std::size_t s = 0; s < options_.key_servers; ++s)
+    member.servers.push_back({server_address(s), gdoi_port});
+  member.port_pair = "wan";
+  member.sender_ids = options_.sender_ids;
+  member.reregister_lead = options_.reregister_lead;
+  role.member = std::move(member);
+  return role;
+}
+
+void Group::boot_servers() {
+  for (auto& host : servers_) host->boot();
+}
+
+void Group::boot_members() {
+  for (auto& host : members_) host->boot();
+}
+
+bool Group::is_server(const Host& host) const {
+  return std::any_of(servers_.begin(), servers_.end(),
+                     [&](const auto& each) { return each.get() == &host; });
+}
+
+std::optional<std::size_t> Group::member_index(const Host& host) const {
+  const auto& address = host.address();
+  if (!address.is_v4() || address.v4_value() < 0x0a000001) return std::nullopt;
+  const std::size_t index = address.v4_value() - 0x0a000001;
+  if (index >= members_.size()) return std::nullopt;
+  return index;
+}
+
+GroupProgram* Group::program(Host& host) {
+  return dynamic_cast<GroupProgram*>(host.program());
+}
+
+const gdoi::KsGroupStatus* Group::server_status(std::size_t i) {
+  kept_.resize(servers_.size());
+  auto& kept = kept_[i];
+  if (kept.executed != outside_.scheduler.executed()) {
+    kept.status = ask_server(i);
+    kept.executed = outside_.scheduler.executed();
+    if (kept.status) {
+      for (const auto& tek : kept.status->teks) known_.insert(tek.spi);
+      learn_removals(*kept.status);
+    }
+  }
+  return kept.status ? &*kept.status : nullptr;
+}
+
+std::optional<gdoi::KsGroupStatus> Group::ask_server(std::size_t i) {
+  auto* running = program(server(i));
+  if (!running || !running->key_server) return std::nullopt;
+  auto groups = running->key_server->status(server(i).clock.now());
+  if (groups.empty()) return std::nullopt;
+  return std::move(groups.front());
+}
+
+std::optional<gdoi::GroupMemberStatus> Group::member_status(std::size_t i) {
+  auto* running = program(member(i));
+  if (!running || !running->member) return std::nullopt;
+  auto groups = running->member->status(member(i).clock.now());
+  if (groups.empty()) return std::nullopt;
+  return std::move(groups.front());
+}
+
+bool Group::converged() {
+  return describe().empty();
+}
+
+std::string Group::describe() {
+  const auto server = server_status();
+  if (!server) return "the key server has no group";
+  if (!server->kek) return "the key server has no keys";
+  std::set<std::uint32_t> newest;
+  for (const auto& tek : server->teks) {
+    if (!tek.superseded) newest.insert(tek.spi);
+  }
+  std::string text;
+  for (std::size_t i = 0; i < members_.size() && text.size() < 2000; ++i) {
+    if (removed_.contains(i)) continue;
+    const auto status = member_status(i);
+    const auto spi = member(i).dataplane.sending_spi();
+    if (!status) {
+      text += fmt::format("{} is down; ", member(i).name());
+    } else if (!status->registered) {
+      text += fmt::format("{} is {}, last failure '{}'; ", member(i).name(), name_of(status->state),
+                          status->last_failure);
+    } else if (!newest.contains(spi)) {
+      text += fmt::format("{} sends with {:08x}, which is not the newest; ", member(i).name(), spi);
+    } else if (!status->kek || status->kek->spi != server->kek->spi) {
+      text += fmt::format("{} has another KEK than the key server; ", member(i).name());
+    }
+  }
+  return text;
+}
+
+void Group::rekey(bool kek) {
+  kept_.clear();
+  server().call([&] {
+    if (auto* running = program(server()); running && !running->failed)
+      (void)running->key_server->rekey_now(server().clock.now(), group_name, kek);
+  });
+}
+
+void Group::update_policy(const gdoi::GroupPolicy& policy) {
+  options_.policy = complete(policy);  // what a reboot finds in its configuration
+  withdraw_all();
+  server().call([&] {
+    if (auto* running = program(server()); running && !running->failed)
+      (void)running->key_server->update_policy(server().clock.now(), options_.policy);
+  });
+}
+
+void Group::withdraw_all() {
+  if (const auto status = server_status()) {
+    for (const auto& tek : status->teks) withdrawn_.insert(tek.spi);
+  }
+}
+
+void Group::learn_removals(const gdoi::KsGroupStatus& status) {
+  for (const auto& [i, identity] : identities_) {
+    const bool out =
+        std::find(status.removed.begin(), status.removed.end(), identity) != status.removed.end();
+    if (out) {
+      removed_.insert(i);
+    } else {
+      removed_.erase(i);
+      removals_.erase(i);
+    }
+  }
+}
+
+bool Group::remove_member(std::size_t i) {
+  kept_.clear();
+  const auto* status = server_status();
+  if (!status) return false;
+  const auto known =
+      std::find_if(status->members.begin(), status->members.end(),
+                   [&](const auto& each) { return each.remote.address == member_address(i); });
+  if (known == status->members.end()) return false;
+  const auto id = known->id;
+  identities_[i] = known->identity;
+  Removal removal{now(), {}};
+  for (const auto& tek : status->teks) removal.known.insert(tek.spi);
+  withdraw_all();
+  removed_.insert(i);
+  removals_[i] = std::move(removal);
+  outside_.log.note(now(), "operator", "remove", member(i).name());
+  server().call([&] {
+    (void)program(server())->key_server->remove_member(server().clock.now(), group_name, id);
+  });
+  kept_.clear();
+  return true;
+}
+
+void Group::admit_member(std::size_t i) {
+  outside_.log.note(now(), "operator", "admit", member(i).name());
+  server().call([&] {
+    auto* running = program(server());
+    if (!running || running->failed) return;
+    const auto identity = identities_.find(i);
+    if (identity == identities_.end()) return;
+    (void)running->key_server->admit_member(server().clock.now(), group_name, identity->second);
+  });
+  kept_.clear();
+  (void)server_status();
+}
+
+void Group::clear_members() {
+  withdraw_all();
+  server().call([&] {
+    if (auto* running = program(server()); running && !running->failed)
+      (void)running->key_server->clear_members(server().clock.now(), group_name);
+  });
+}
+
+void Group::start_anew(std::size_t i) {
+  outside_.log.note(now(), "operator", "start anew", server(i).name());
+  withdrawn_.insert(known_.begin(), known_.end());
+  removed_.clear();
+  removals_.clear();
+  identities_.clear();
+  server(i).crash();
+  server(i).store.wipe();
+  server(i).boot();
+}
+
+void Group::tick() {
+  outside_.judge.on_tick(now());
+  outside_.scheduler.after(tick_interval, [this] { tick(); });
+}
+
+void Group::run_for(Duration span) {
+  const auto end = now() + span;
+  while (judge().violations().empty() && outside_.scheduler.step(end)) {
+  }
+  if (judge().violations().empty()) outside_.scheduler.run_until(end);
+}
+
+bool Group::run_until(const std::function<bool()>& condition, Duration limit) {
+  const auto end = now() + limit;
+  while (judge().violations().empty()) {
+    if (condition()) return true;
+    if (now() >= end) return false;
+    run_for(std::min<Duration>(std::chrono::milliseconds(100), end - now()));
+  }
+  return false;
+}
+
+}  // namespace cohort::sim

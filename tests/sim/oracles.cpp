@@ -1,0 +1,337 @@
+#include "tests/sim/oracles.hpp"
+
+#include <algorithm>
+#include <fmt/core.h>
+
+namespace cohort::sim {
+
+namespace {
+
+// A member learns a key's end as whole seconds that remain, and its clock drifts meanwhile.
+constexpr Duration end_slack = std::chrono::seconds(3);
+
+constexpr std::size_t header_size = ike::Header::size;
+constexpr std::size_t cookies_size = 16;
+constexpr std::size_t exchange_offset = 18;
+constexpr std::size_t block_size = 16;
+
+bool is_exchange(const Datagram& datagram, ike::ExchangeType type) {
+  return datagram.payload.size() >= header_size &&
+         datagram.payload[exchange_offset] == static_cast<std::uint8_t>(type);
+}
+
+}  // namespace
+
+// ---- KeyOracle ----------------------------------------------------------------------------------
+
+void KeyOracle::learn() {
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto status = group_.server_status(i);
+    if (!status) continue;
+    for (const auto& tek : status->teks) genuine_.insert(tek.spi);
+  }
+}
+
+void KeyOracle::on_installed(const Host& host, const dataplane::Snapshot& snapshot) {
+  for (const auto& sa : snapshot.sas) {
+    const auto key = fingerprint(sa);
+    const auto [found, fresh] = key_of_.try_emplace(sa.spi, key);
+    if (!fresh && found->second != key) {
+      group_.judge().accuse(oracle::spi_two_keys, group_.now(),
+                            fmt::format("{} installed another key for SPI {:08x} than was "
+                                        "installed for it before",
+                                        host.name(), sa.spi));
+    }
+    if (genuine_.contains(sa.spi) || forgiving_) continue;
+    learn();
+    if (!genuine_.contains(sa.spi)) unknown_.try_emplace(sa.spi, host.name());
+  }
+}
+
+void KeyOracle::on_event(const Host& host, const Event&) {
+  // A key may live for less than a tick, but no server makes one in silence. Nobody is asked in the
+  // middle of its own call.
+  if (learning_ || !group_.is_server(host)) return;
+  learning_ = true;
+  group_.outside().scheduler.after(Duration(0), [this] {
+    learning_ = false;
+    learn();
+  });
+}
+
+void KeyOracle::on_tick(TimePoint now) {
+  learn();
+  for (auto it = unknown_.begin(); it != unknown_.end();) {
+    if (genuine_.contains(it->first)) {
+      it = unknown_.erase(it);
+    } else if (group_.server_status()) {
+      group_.judge().accuse(
+          oracle::unauthentic_key, now,
+          fmt::format("{} installed SPI {:08x}, which no key server made", it->second, it->first));
+      it = unknown_.erase(it);
+    } else {
+      ++it;  // the server is down; ask it when it is back
+    }
+  }
+}
+
+// ---- NonceOracle --------------------------------------------------------------------------------
+
+void NonceOracle::on_packet_sent(const Host& host, const EspPacket& packet) {
+  if (!packet.aead || packet.clear) return;
+  const auto [found, fresh] =
+      last_.try_emplace({packet.key, packet.sender_id}, Last{packet.counter, &host});
+  if (fresh) return;
+  auto& last = found->second;
+  if (packet.counter <= last.counter) {
+    group_.judge().accuse(
+        oracle::nonce_reuse, group_.now(),
+        fmt::format("{} sent counter {} with sender id {} under SPI {:08x}; {} had reached {}",
+                    host.name(), packet.counter, packet.sender_id, packet.spi, last.host->name(),
+                    last.counter));
+  }
+  last = {std::max(packet.counter, last.counter), &host};
+}
+
+// ---- SequenceOracle -----------------------------------------------------------------------------
+
+void SequenceOracle::on_sent(const Host& host, const Datagram& datagram) {
+  const ByteView message(datagram.payload);
+  if (is_exchange(datagram, ike::ExchangeType::groupkey_push)) {
+    // SEQ comes first, under a fixed key and IV: an equal first block is an equal SEQ. Only
+    // retransmissions may share it.
+    if (message.size() < header_size + block_size) return;
+    ++pushes_;
+    auto key = to_bytes(message.first(cookies_size));
+    const auto block = message.subspan(header_size, block_size);
+    key.insert(key.end(), block.begin(), block.end());
+    const auto whole = hash64(message);
+    const auto [found, fresh] = push_of_.try_emplace(std::move(key), whole);
+    if (!fresh && found->second != whole) {
+      group_.judge().accuse(oracle::seq_back, group_.now(),
+                            host.name() + " sent two rekeys with one sequence number");
+    }
+    return;
+  }
+  if (!is_exchange(datagram, ike::ExchangeType::groupkey_push_ack)) return;
+  Reader in(message);
+  const auto cookies = to_bytes(in.take(cookies_size));
+  in.skip(header_size - cookies_size);
+  in.skip(2);
+  const auto hash_length = in.u16();
+  if (hash_length < 4) return;
+  in.skip(hash_length - 4u);
+  in.skip(4);
+  const auto seq = in.u32();
+  if (!in.ok()) return;
+  ++acknowledgements_;
+  const auto [found, fresh] = acknowledged_.try_emplace({&host, cookies}, seq);
+  if (!fresh && seq < found->second) {
+    group_.judge().accuse(oracle::seq_back, group_.now(),
+                          fmt::format("{} acknowledged rekey {} after {} under one KEK",
+                                      host.name(), seq, found->second));
+  }
+  found->second = std::max(found->second, seq);
+  auto& highest = highest_[cookies];
+  highest = std::max(highest, seq);
+}
+
+void SequenceOracle::on_boot(const Host& host) {
+  for (auto it = acknowledged_.begin(); it != acknowledged_.end();)
+    it = it->first.first == &host ? acknowledged_.erase(it) : std::next(it);
+}
+
+void SequenceOracle::on_tick(TimePoint) {
+  check_server();
+}
+
+void SequenceOracle::check_server() {
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto* status = group_.server_status(i);
+    if (!status || !status->kek) continue;
+    Bytes spi(status->kek->spi.begin(), status->kek->spi.end());
+    const auto highest = highest_.find(spi);
+    if (highest == highest_.end() || status->kek->seq >= highest->second) continue;
+    group_.judge().accuse(oracle::seq_back, group_.now(),
+                          fmt::format("{} is at SEQ {} under a KEK of which {} has been taken",
+                                      group_.server(i).name(), status->kek->seq, highest->second));
+  }
+}
+
+// ---- LifetimeOracle -----------------------------------------------------------------------------
+
+void LifetimeOracle::on_installed(const Host&, const dataplane::Snapshot& snapshot) {
+  if (std::all_of(snapshot.sas.begin(), snapshot.sas.end(),
+                  [&](const auto& sa) { return ends_.contains(sa.spi); }))
+    return;
+  std::map<std::uint32_t, Duration> remaining;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    if (const auto status = group_.server_status(i)) {
+      for (const auto& tek : status->teks) remaining[tek.spi] = tek.remaining;
+    }
+  }
+  for (const auto& sa : snapshot.sas) {
+    if (ends_.contains(sa.spi)) continue;
+    Duration longest{0};
+    for (const auto& policy : group_.policy().sas)
+      longest = std::max<Duration>(longest, policy.lifetime);
+    const auto known = remaining.find(sa.spi);
+    ends_[sa.spi] = group_.now() + (known == remaining.end() ? longest : known->second);
+  }
+}
+
+TimePoint LifetimeOracle::end_of(std::uint32_t spi) const {
+  const auto found = ends_.find(spi);
+  return found == ends_.end() ? never : found->second;
+}
+
+void LifetimeOracle::on_tick(TimePoint now) {
+  // A server that restarts knows the time that has passed to the second only.
+  Duration restarts{0}, pause{0};
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    restarts += std::chrono::seconds(1) * (group_.server(i).boots() - 1);
+    pause = std::max(pause, group_.server(i).longest_pause());
+  }
+  // A rekey says how long its keys live from now, and its repetition says the same: what arrives
+  // late makes a key live that much longer, which RFC 6407 leaves open.
+  const auto& rekey = group_.policy().rekey;
+  const auto late = rekey.retransmit_interval * rekey.retransmit_number + replay_delay_max;
+  const auto slack = [&](const Host& host) {
+    const auto drift =
+        Duration(std::chrono::hours(1)) * std::abs(host.options().drift_ppm) / 1'000'000;
+    return end_slack + restarts + late + drift + pause + host.longest_pause();
+  };
+  for (std::size_t i = 0; i < group_.members(); ++i) {
+    auto& host = group_.member(i);
+    if (host.paused() || now <= host.resumed() + std::chrono::seconds(1)) continue;
+    for (const auto spi : host.dataplane.spis()) {
+      const auto end = end_of(spi);
+      if (end == never || now <= end + slack(host)) continue;
+      group_.judge().accuse(
+          oracle::lifetime, now,
+          fmt::format("{} holds SPI {:08x} {} s past its end", host.name(), spi,
+                      std::chrono::duration_cast<std::chrono::seconds>(now - end).count()));
+    }
+  }
+}
+
+// ---- TrafficOracle ------------------------------------------------------------------------------
+
+void TrafficOracle::on_installed(const Host& host, const dataplane::Snapshot& snapshot) {
+  auto& held = held_[&host];
+  for (const auto& sa : snapshot.sas) held.insert(sa.spi);
+}
+
+void TrafficOracle::on_packet_done(const Host& at, const EspPacket& packet, Fate fate) {
+  if (fate == Fate::accepted || fate == Fate::bypassed || fate == Fate::host_down ||
+      fate == Fate::unreachable)
+    return;
+  const auto now = group_.now();
+  const auto gone = [&](const Host* host) {
+    const auto index = host ? group_.member_index(*host) : std::nullopt;
+    return index && group_.removed().contains(*index);
+  };
+  if (gone(&at) || gone(packet.from)) return;
+  if (fate == Fate::replayed && group_.options().traffic.duplicate_permille > 0) return;
+  if (strict_) {
+    group_.judge().accuse(
+        oracle::packet_lost, now,
+        fmt::format("{} lost a packet of SPI {:08x}: {}", at.name(), packet.spi, name_of(fate)));
+    return;
+  }
+  if (fate == Fate::authentication_failed) {
+    group_.judge().accuse(
+        oracle::unreadable, now,
+        fmt::format("{} has another key for SPI {:08x} than its sender", at.name(), packet.spi));
+  }
+  if (fate != Fate::unknown_spi && fate != Fate::policy_mismatch) return;
+  const auto held = held_.find(&at);
+  if (held == held_.end() || !held->second.contains(packet.spi)) return;
+  if (group_.withdrawn().contains(packet.spi)) return;
+  if (now + end_slack >= lifetimes_.end_of(packet.spi)) return;
+  group_.judge().accuse(oracle::unreadable, now,
+                        fmt::format("{} can no longer read SPI {:08x} ({}), which it had and "
+                                    "which has not ended",
+                                    at.name(), packet.spi, name_of(fate)));
+}
+
+// ---- EvictionOracle -----------------------------------------------------------------------------
+
+void EvictionOracle::on_installed(const Host& host, const dataplane::Snapshot& snapshot) {
+  const auto index = group_.member_index(host);
+  if (!index || group_.is_server(host)) return;
+  const auto removal = group_.removals().find(*index);
+  if (removal == group_.removals().end()) return;
+  for (const auto& sa : snapshot.sas) {
+    if (removal->second.known.contains(sa.spi)) continue;
+    group_.judge().accuse(
+        oracle::evicted_reads, group_.now(),
+        fmt::format("{} was removed and got SPI {:08x}, made since", host.name(), sa.spi));
+  }
+}
+
+// ---- LimitsOracle -------------------------------------------------------------------------------
+
+void LimitsOracle::expect_quiet(bool on) {
+  quiet_ = on;
+  rates_.clear();
+}
+
+void LimitsOracle::check_rate(Host& host, std::uint64_t allowed, TimePoint now) {
+  auto& rate = rates_[&host];
+  const auto sent = group_.network().sent_by(host.address());
+  if (rate.full && sent - rate.sent[rate.at] > allowed) {
+    group_.judge().accuse(oracle::storm, now,
+                          fmt::format("{} sent {} datagrams within {} s; {} would be plenty",
+                                      host.name(), sent - rate.sent[rate.at], window, allowed));
+    rate = {};
+    return;
+  }
+  rate.sent[rate.at] = sent;
+  rate.at = (rate.at + 1) % window;
+  rate.full |= rate.at == 0;
+}
+
+void LimitsOracle::on_tick(TimePoint now) {
+  const auto check = [&](Host& host, std::size_t peers) {
+    const auto too_many = [&](std::string_view what, std::size_t count, std::size_t limit) {
+      if (count <= limit) return;
+      group_.judge().accuse(oracle::limits, now,
+                            fmt::format("{} has {} {}, limit {}", host.name(), count, what, limit));
+    };
+    too_many("jobs under way", host.pending_jobs(), 20 + 8 * peers);
+    too_many("octets on disk", host.store.octets(), 65'536 + 4096 * peers);
+    if (auto* program = Group::program(host))
+      too_many("phase 1 SAs", program->isakmp->established().size(), 8 + 8 * peers);
+    // A registration with every message sent twice is under 30 datagrams.
+    if (quiet_) check_rate(host, 60 * std::max<std::size_t>(peers, 1), now);
+  };
+  for (std::size_t i = 0; i < group_.servers(); ++i) check(group_.server(i), group_.members());
+  for (std::size_t i = 0; i < group_.members(); ++i) check(group_.member(i), group_.servers());
+  if (const auto status = group_.server_status();
+      status && status->members.size() > group_.policy().members_max) {
+    group_.judge().accuse(
+        oracle::limits, now,
+        fmt::format("{} members, limit {}", status->members.size(), group_.policy().members_max));
+  }
+}
+
+// ---- Oracles ------------------------------------------------------------------------------------
+
+Oracles::Oracles(Group& group)
+    : keys(group),
+      nonces(group),
+      sequence(group),
+      lifetimes(group),
+      traffic(group, lifetimes),
+      eviction(group),
+      limits(group),
+      group_(group) {
+  for (Observer* observer : {static_cast<Observer*>(&keys), static_cast<Observer*>(&nonces),
+                             static_cast<Observer*>(&sequence), static_cast<Observer*>(&lifetimes),
+                             static_cast<Observer*>(&traffic), static_cast<Observer*>(&eviction),
+                             static_cast<Observer*>(&limits)})
+    group.judge().add(*observer);
+}
+
+}  // namespace cohort::sim

@@ -1,0 +1,159 @@
+#include "tests/sim/run.hpp"
+
+#include <fmt/core.h>
+
+#include "tests/sim/oracles.hpp"
+
+namespace cohort::sim {
+
+namespace {
+
+double seconds_of(Duration span) {
+  return std::chrono::duration<double>(span).count();
+}
+
+void accuse_unless(Group& group, bool holds, std::string text) {
+  // An earlier objection stopped the clock, and is the one to read.
+  if (!holds && group.judge().violations().empty())
+    group.judge().accuse(oracle::liveness, group.now(), std::move(text));
+}
+
+void safety_phase(Group& group, Faults& faults, Duration span) {
+  group.boot();
+  group.traffic().start();
+  faults.start();
+  group.run_for(span);
+}
+
+void liveness_phase(Group& group, Faults& faults, Oracles& oracles) {
+  faults.heal();
+  const auto healed = group.now();
+  const auto bound = convergence_bound(group.options());
+  const bool converged = group.run_until([&] { return group.converged(); }, bound);
+  accuse_unless(group, converged,
+                fmt::format("not converged {:.0f} s after the heal: {}", seconds_of(bound),
+                            group.describe()));
+  if (!group.judge().violations().empty()) return;
+  group.outside().log.note(group.now(), "run", "converged",
+                           fmt::format("{:.3f} s", seconds_of(group.now() - healed)));
+  // What is still on its way from before (a rekey's retransmissions, a deactivation) ends first.
+  group.run_for(rekey_bound(group.options()) + group.policy().deactivation_delay);
+  oracles.limits.expect_quiet(true);
+  // A member that has rebooted starts its ESP sequence anew, which counter anti-replay takes for
+  // replays until the next key: so the first rekey may still find losses.
+  struct Step {
+    bool kek, strict;
+  };
+  for (const auto [kek, strict] : {Step{false, false}, Step{false, true}, Step{true, true}}) {
+    oracles.traffic.strict(strict);
+    group.rekey(kek);
+    group.run_for(rekey_bound(group.options()));
+    accuse_unless(group, group.converged(),
+                  fmt::format("a {} rekey has not reached everybody: {}", kek ? "KEK" : "TEK",
+                              group.describe()));
+  }
+  // And the keys of before end, which must not be noticed either.
+  Duration longest{0};
+  for (const auto& sa : group.policy().sas) longest = std::max<Duration>(longest, sa.lifetime);
+  group.run_for(longest);
+  accuse_unless(group, group.converged(), "a key's life later: " + group.describe());
+}
+
+}  // namespace
+
+Duration convergence_bound(const GroupOptions& options) {
+  Duration longest{0};
+  for (const auto& sa : options.policy.sas) longest = std::max<Duration>(longest, sa.lifetime);
+  return longest + options.reregister_lead + std::chrono::seconds(240) +
+         std::chrono::milliseconds(100) * options.members;
+}
+
+Duration rekey_bound(const GroupOptions& options) {
+  const auto& policy = options.policy;
+  return policy.activation_delay +
+         policy.rekey.retransmit_interval * (policy.rekey.retransmit_number + 1) +
+         std::chrono::seconds(30);
+}
+
+RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members) {
+  RunOptions run;
+  auto prng = Prng(seed).fork("options");
+  auto& group = run.group;
+  group.seed = seed;
+  // Small groups are cheap and find most; a few larger ones find the rest.
+  group.members =
+      static_cast<unsigned>(prng.chance(100) ? prng.between(20, 60) : prng.between(2, 8));
+  if (members) group.members = *members;
+  group.certificates = prng.chance(300);
+  group.sender_ids = static_cast<unsigned>(prng.between(1, 3));
+  group.drift_ppm_max = prng.chance(500) ? 200 : 0;
+  if (prng.chance(300)) group.job_time_max = std::chrono::milliseconds(300);
+  if (prng.chance(200)) group.fragment_size = 600;
+  if (prng.chance(300)) group.dpd.mode = ike::DpdOptions::Mode::periodic;
+  group.policy = small_policy(group.members);
+  auto& sa = group.policy.sas.front();
+  sa.lifetime = std::chrono::seconds(prng.between(300, 900));
+  group.policy.rekey.lifetime = std::chrono::seconds(prng.between(600, 1800));
+  if (prng.chance(200)) sa.suite = dataplane::Suite::aes_256_cbc_sha256_128;
+  if (prng.chance(250)) {
+    group.policy.rekey.transport = gdoi::RekeyTransport::multicast;
+    group.policy.rekey.multicast_destination = Endpoint{IpAddress::v4(0xef000101), 848};
+    group.policy.rekey.acknowledge = prng.chance(500);
+  }
+  group.traffic.interval = std::chrono::milliseconds(prng.between(400, 1500));
+  group.link.delay_max = std::chrono::milliseconds(prng.between(6, 200));
+  for (std::size_t i = 0; i < fault_count; ++i) {
+    if (prng.chance(400)) run.faults.enabled.insert(static_cast<Fault>(i));
+  }
+  run.faults.interval_mean = std::chrono::seconds(prng.between(5, 90));
+  run.faults.outage_max = std::chrono::seconds(prng.between(5, 400));
+  run.faults.torn_writes = prng.chance(300);
+  run.faults.loss_permille_max = static_cast<unsigned>(prng.between(10, 400));
+  run.safety = std::chrono::seconds(prng.between(600, 2400));
+  return run;
+}
+
+std::string RunOptions::text() const {
+  std::string enabled;
+  for (const auto fault : faults.enabled) enabled += fmt::format(" {}", name_of(fault));
+  return fmt::format(
+      "seed {}: {} key servers, {} members, {}, {}, {} rekeys, TEK {} s, KEK {} s, drift {} ppm; "
+      "faults about every {:.0f} s for {:.0f} s:{}",
+      group.seed, group.key_servers, group.members, group.certificates ? "certificates" : "PSK",
+      dataplane::shape_of(group.policy.sas.front().suite).name,
+      group.policy.rekey.transport == gdoi::RekeyTransport::unicast ? "unicast" : "multicast",
+      group.policy.sas.front().lifetime.count(), group.policy.rekey.lifetime.count(),
+      group.drift_ppm_max, seconds_of(faults.interval_mean), seconds_of(safety), enabled);
+}
+
+Outcome run(const RunOptions& options) {
+  Group group(options.group);
+  Oracles oracles(group);
+  Faults faults(group, oracles, options.faults);
+  safety_phase(group, faults, options.safety);
+  if (group.judge().violations().empty()) liveness_phase(group, faults, oracles);
+  Outcome outcome;
+  const auto& log = group.outside().log;
+  outcome.ok = group.judge().violations().empty();
+  outcome.hash = log.hash();
+  outcome.lines = log.lines();
+  outcome.summary = fmt::format(
+      "{:.0f} s virtual, {} events, {} faults, {} rekeys sent, {} acknowledged, {}",
+      seconds_of(group.now().time_since_epoch()), log.lines(), faults.injected(),
+      oracles.sequence.pushes(), oracles.sequence.acknowledgements(), group.traffic().text());
+  if (!outcome.ok) outcome.text = group.judge().text() + "--- log\n" + log.tail();
+  return outcome;
+}
+
+Outcome run_twice(const RunOptions& options) {
+  auto first = run(options);
+  if (!first.ok) return first;
+  const auto second = run(options);
+  if (second.hash == first.hash && second.lines == first.lines) return first;
+  first.ok = false;
+  first.text = fmt::format("not repeatable: event logs {:016x} ({} lines) and {:016x} ({} lines)\n",
+                           first.hash, first.lines, second.hash, second.lines);
+  return first;
+}
+
+}  // namespace cohort::sim
