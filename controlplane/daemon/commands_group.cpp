@@ -4,6 +4,7 @@
 #include "controlplane/daemon/commands.hpp"
 #include "controlplane/daemon/daemon.hpp"
 #include "controlplane/daemon/reasons.hpp"
+#include "controlplane/daemon/version.hpp"
 
 namespace cohort::daemon {
 namespace {
@@ -67,7 +68,7 @@ Json registration_json(const gdoi::GroupMemberStatus& group) {
           {"registered", group.registered},
           {"local", group.local.text()},
           {"remote", group.remote.text()},
-          {"version", group.version},
+          {"version", group.version.empty() ? std::string(version_text) : group.version},
           {"registered_with", optional_json(group.registered_with, endpoint_text)},
           {"reregisters_in", optional_json(group.reregisters_in, seconds_json)},
           {"succeeded", group.registrations_succeeded},
@@ -229,6 +230,7 @@ Result<Json> show_ks(Daemon& daemon, const Arguments& arguments,
     one["local"] = daemon.server()->local().text();
     one["registrations"] = group.registrations;
     one["refused"] = group.refused;
+    one["rekeys"] = group.rekeys;
     one["member_count"] = group.members.size();
     out.push_back(std::move(one));
   }

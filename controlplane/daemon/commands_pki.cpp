@@ -196,25 +196,27 @@ Result<Json> show_pki_server(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
   COHORT_TRY(const pki::CaStatus status, ca->status());
   const pki::ScepServerCounters& scep = daemon.scep()->counters();
-  return Json{{"name", status.name},
-              {"issuer", status.issuer},
-              {"listen", daemon.configuration().certificate_authority->listen.text()},
-              {"grant", status.grant == pki::Grant::automatic ? "auto" : "manual"},
-              {"fingerprint_md5", status.fingerprint_md5},
-              {"fingerprint_sha1", status.fingerprint_sha1},
-              {"fingerprint_sha256", status.fingerprint_sha256},
-              {"not_before", to_text(status.ca_not_before)},
-              {"not_after", to_text(status.ca_not_after)},
-              {"last_serial", status.last_serial},
-              {"crl_next_update", to_text(status.crl_next_update)},
-              {"database", status.database},
-              {"certificates", status.certificates},
-              {"revoked", status.revoked},
-              {"pending", status.pending},
-              {"rejected", status.rejected},
-              {"scep_requests", scep.requests},
-              {"scep_granted", scep.granted},
-              {"scep_refused", scep.refused}};
+  return Json{
+      {"name", status.name},
+      {"issuer", status.issuer},
+      {"listen", daemon.configuration().certificate_authority->listen.text()},
+      {"grant", status.grant == pki::Grant::automatic ? "auto" : "manual"},
+      {"fingerprint_md5", status.fingerprint_md5},
+      {"fingerprint_sha1", status.fingerprint_sha1},
+      {"fingerprint_sha256", status.fingerprint_sha256},
+      {"not_before", to_text(status.ca_not_before)},
+      {"not_after", to_text(status.ca_not_after)},
+      {"last_serial", status.last_serial},
+      {"crl_next_update",
+       status.crl_next_update == WallTime{} ? Json() : Json(to_text(status.crl_next_update))},
+      {"database", status.database},
+      {"certificates", status.certificates},
+      {"revoked", status.revoked},
+      {"pending", status.pending},
+      {"rejected", status.rejected},
+      {"scep_requests", scep.requests},
+      {"scep_granted", scep.granted},
+      {"scep_refused", scep.refused}};
 }
 
 Result<Json> server_requests(Daemon& daemon, const Arguments& arguments) {

@@ -207,7 +207,6 @@ Status Daemon::start_admin() {
 }
 
 void Daemon::run() {
-  ::signal(SIGPIPE, SIG_IGN);
   const auto stop = [this] { runtime_->loop.stop(); };
   watches_.push_back(runtime_->loop.on_signal(SIGTERM, stop));
   watches_.push_back(runtime_->loop.on_signal(SIGINT, stop));

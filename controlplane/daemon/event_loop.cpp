@@ -1,6 +1,7 @@
 #include "controlplane/daemon/event_loop.hpp"
 
 #include <event2/event.h>
+#include <signal.h>
 #include <new>
 #include <stdexcept>
 #include <sys/eventfd.h>
@@ -38,6 +39,9 @@ timeval to_timeval(Duration duration) {
 }  // namespace
 
 EventLoop::EventLoop() : base_(event_base_new()), wake_fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  // The library writes to connections with write(2): a peer that hung up must be an error of that
+  // connection, not the end of the process.
+  ::signal(SIGPIPE, SIG_IGN);
   if (base_ == nullptr || wake_fd_ < 0) throw std::runtime_error("no event loop: out of memory?");
   wake_ = on_readable(wake_fd_, [this] { run_posted(); });
 }

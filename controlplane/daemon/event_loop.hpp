@@ -37,6 +37,7 @@ class EventLoop {
     std::unique_ptr<State> state_;
   };
 
+  /// Makes the process ignore SIGPIPE.
   EventLoop();
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;

@@ -9,6 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "controlplane/daemon/cohort/render.hpp"
+
 namespace cohort::daemon {
 namespace {
 
@@ -65,14 +67,14 @@ tl::expected<Json, std::string> Client::ask(const std::string& command,
   const auto line = exchange(request_line({command, arguments}));
   if (!line) return tl::unexpected(line.error().text());
   const Json answer = Json::parse(*line, nullptr, false);
-  if (answer.is_object() && answer.value("ok", false) && answer.contains("data")) {
+  if (answer.is_object() && flag_of(answer, "ok") && answer.contains("data")) {
     return answer["data"];
   }
   if (answer.is_object() && answer.contains("error") && answer["error"].is_object()) {
     const Json& error = answer["error"];
-    const std::string detail = error.value("detail", "");
-    return tl::unexpected(fmt::format("{}: {}{}", error.value("reason", "error"),
-                                      error.value("sentence", ""),
+    const std::string detail = text_of(error, "detail");
+    return tl::unexpected(fmt::format("{}: {}{}", text_of(error, "reason", "error"),
+                                      text_of(error, "sentence"),
                                       detail.empty() ? "" : " (" + detail + ")"));
   }
   return tl::unexpected(Error(bad_answer).text());

@@ -45,7 +45,7 @@ tl::expected<Json, std::string> wait_for(const Client& client, const std::string
 }
 
 bool is_decidable(const Json& progress) {
-  return progress.value("authenticated", false) || !object_of(progress, "offer").empty();
+  return flag_of(progress, "authenticated") || !object_of(progress, "offer").empty();
 }
 
 int failed(const std::string& text) {
@@ -80,7 +80,7 @@ int pki_authenticate(const Client& client, const std::string& trustpoint,
                      std::optional<bool> assume) {
   const auto progress = wait_for(client, trustpoint, is_decidable);
   if (!progress) return failed(progress.error());
-  if (progress->value("authenticated", false)) {
+  if (flag_of(*progress, "authenticated")) {
     fmt::print("% The certificate authority of {} is already accepted.\n", clean(trustpoint));
     return 0;
   }
@@ -90,12 +90,12 @@ int pki_authenticate(const Client& client, const std::string& trustpoint,
 int pki_enroll(const Client& client, const std::string& trustpoint, std::optional<bool> assume) {
   auto progress = wait_for(client, trustpoint, is_decidable);
   if (!progress) return failed(progress.error());
-  if (progress->value("enrolled", false)) {
+  if (flag_of(*progress, "enrolled")) {
     fmt::print("% {} has a certificate already; `cohort crypto pki renew` asks for a new one.\n",
                clean(trustpoint));
     return 0;
   }
-  if (!progress->value("authenticated", false)) {
+  if (!flag_of(*progress, "authenticated")) {
     fmt::print(
         "% You must authenticate the Certificate Authority before\n you can enroll with it.\n"
         "% Attempting authentication first.\n");
@@ -110,16 +110,16 @@ int pki_enroll(const Client& client, const std::string& trustpoint, std::optiona
   if (!hostname.empty()) {
     fmt::print("% The subject name in the certificate includes: {}\n", hostname);
   }
-  fmt::print("% Challenge password: {}\n", progress->value("challenge", false)
+  fmt::print("% Challenge password: {}\n", flag_of(*progress, "challenge")
                                                ? "that of the configuration"
                                                : "none in the configuration");
   fmt::print("% Certificate request sent to Certificate Authority\n");
   progress = wait_for(client, trustpoint, [](const Json& now) {
     const std::string state = text_of(now, "state");
-    return now.value("enrolled", false) || state == "pending" || state == "poll";
+    return flag_of(now, "enrolled") || state == "pending" || state == "poll";
   });
   if (!progress) return failed(progress.error());
-  if (!progress->value("enrolled", false)) {
+  if (!flag_of(*progress, "enrolled")) {
     fmt::print("% The request waits for the authority's operator; the daemon goes on asking.\n");
     return 0;
   }

@@ -218,7 +218,7 @@ void add_key_transport(Program& program, CLI::App* key) {
                  {{"label", out_label}, {"passphrase", *passphrase}, {"form", out_form}});
     zeroize(*passphrase);
     if (!answer) fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
-    program.status = answer && write_private(out_file, answer->value("pem", "")) ? 0 : 1;
+    program.status = answer && write_private(out_file, raw_text_of(*answer, "pem")) ? 0 : 1;
   });
 
   CLI::App* in = key->add_subcommand("import", "Read a key pair in PEM");
@@ -276,7 +276,7 @@ void add_backup(Program& program, CLI::App* server) {
     }
     const auto answer = Client(program.socket).ask("pki server backup", {{"password", *password}});
     zeroize(*password);
-    const auto octets = answer ? from_hex(answer->value("pkcs12_hex", "")) : fail(no_daemon);
+    const auto octets = answer ? from_hex(raw_text_of(*answer, "pkcs12_hex")) : fail(no_daemon);
     if (!answer) fmt::print(stderr, "cohort: {}\n", clean(answer.error()));
     program.status = octets && write_private(file, {reinterpret_cast<const char*>(octets->data()),
                                                     octets->size()})
@@ -380,7 +380,7 @@ void add_group_commands(Program& program, CLI::App& app) {
       fmt::print(stderr,
                  "cohort: WARNING: these keys decrypt the group's traffic. Laboratory only!\n");
     }
-    program.status = answer && write_private(file, answer->value("esp_sa", "")) ? 0 : 1;
+    program.status = answer && write_private(file, raw_text_of(*answer, "esp_sa")) ? 0 : 1;
   });
 }
 

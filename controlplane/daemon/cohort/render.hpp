@@ -34,6 +34,9 @@ using Json = nlohmann::json;
 /// A member as text: strings as they are, null and missing as `otherwise`.
 [[nodiscard]] std::string text_of(const Json& object, std::string_view key,
                                   std::string_view otherwise = "");
+/// A member's text with its line ends, for files; empty when it is none.
+[[nodiscard]] std::string raw_text_of(const Json& object, std::string_view key);
+[[nodiscard]] bool flag_of(const Json& object, std::string_view key);
 [[nodiscard]] std::uint64_t number_of(const Json& object, std::string_view key);
 /// The member as a list; empty when it is none.
 [[nodiscard]] const Json& list_of(const Json& object, std::string_view key);

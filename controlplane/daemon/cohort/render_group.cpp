@@ -31,7 +31,7 @@ std::string hash_text(const std::string& name) {
 
 std::string yes(const Json& object, std::string_view key, std::string_view on,
                 std::string_view off) {
-  return std::string(object.value(std::string(key), false) ? on : off);
+  return std::string(flag_of(object, key) ? on : off);
 }
 
 void group_head(Out out, const Json& group) {
@@ -189,7 +189,7 @@ std::string render_ks_members(const Json& groups) {
   const Out out = std::back_inserter(text);
   for (const Json& group : groups) {
     fmt::format_to(out, "Group Member Information :\n\nNumber of rekeys sent for group {} : {}\n\n",
-                   text_of(group, "name"), text_of(group, "rekeys", "-"));
+                   text_of(group, "name"), number_of(group, "rekeys"));
     for (const Json& member : list_of(group, "members")) {
       fmt::format_to(out, "Group Member ID    : {}\t GM Version: cohort\n",
                      address_of(text_of(member, "remote")));
@@ -241,7 +241,7 @@ std::string render_ks_policy(const Json& groups) {
     for (const Json& tek : list_of(group, "teks")) {
       fmt::format_to(out, "  TEK POLICY (encaps : ENCAPS_TUNNEL)\n    spi : {}{}\n",
                      spi_text(number_of(tek, "spi")),
-                     tek.value("superseded", false) ? "  (superseded)" : "");
+                     flag_of(tek, "superseded") ? "  (superseded)" : "");
       fmt::format_to(out, "    sa ipsec           : {}\n", number_of(tek, "sa_number"));
       for (const Json& line : list_of(tek, "acl")) {
         if (line.is_string()) {

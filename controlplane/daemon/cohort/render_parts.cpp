@@ -18,9 +18,21 @@ std::string clean(std::string_view text) {
 std::string text_of(const Json& object, std::string_view key, std::string_view otherwise) {
   if (!object.is_object()) return std::string(otherwise);
   const auto at = object.find(key);
-  if (at == object.end() || at->is_null()) return std::string(otherwise);
+  if (at == object.end() || at->is_null() || *at == "") return std::string(otherwise);
   if (at->is_string()) return clean(at->get_ref<const std::string&>());
   return at->dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+std::string raw_text_of(const Json& object, std::string_view key) {
+  if (!object.is_object()) return {};
+  const auto at = object.find(key);
+  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
+bool flag_of(const Json& object, std::string_view key) {
+  if (!object.is_object()) return false;
+  const auto at = object.find(key);
+  return at != object.end() && at->is_boolean() && at->get<bool>();
 }
 
 std::uint64_t number_of(const Json& object, std::string_view key) {

@@ -105,7 +105,7 @@ void extensions_part(Out out, const Json& certificate) {
   if (!subject.empty()) {
     fmt::format_to(out, "    X509v3 Subject Key ID: {}\n", fingerprint_text(subject));
   }
-  if (certificate.value("is_ca", false)) {
+  if (flag_of(certificate, "is_ca")) {
     fmt::format_to(out, "    X509v3 Basic Constraints:\n        CA: TRUE\n");
   }
   const std::string authority = text_of(certificate, "authority_key_id");
@@ -186,7 +186,7 @@ std::string render_pki_server(const Json& server) {
   fmt::format_to(out, "    CA certificate expiration timer: {}\n",
                  date_text(text_of(server, "not_after")));
   fmt::format_to(out, "    CRL NextUpdate timer: {}\n",
-                 date_text(text_of(server, "crl_next_update")));
+                 date_text(text_of(server, "crl_next_update", "no CRL made yet")));
   fmt::format_to(out, "    Current primary storage dir: {}\n", text_of(server, "database"));
   fmt::format_to(out, "    Database Level: Complete - all issued certs written\n");
   fmt::format_to(out,
@@ -206,9 +206,9 @@ std::string render_trustpoints(const Json& trustpoints) {
     fmt::format_to(out, "    Subject Name: {}\n", text_of(trustpoint, "subject_name", "none"));
     fmt::format_to(out, "    Key Label: {}\n", text_of(trustpoint, "key_label"));
     fmt::format_to(out, "    CA certificate: {}\n",
-                   trustpoint.value("authenticated", false) ? "accepted" : "not yet accepted");
+                   flag_of(trustpoint, "authenticated") ? "accepted" : "not yet accepted");
     fmt::format_to(out, "    Certificate: {}\n",
-                   trustpoint.value("enrolled", false)
+                   flag_of(trustpoint, "enrolled")
                        ? text_of(trustpoint, "certificate_serial") + ", until " +
                              date_text(text_of(trustpoint, "certificate_not_after"))
                        : "none");
@@ -250,7 +250,7 @@ std::string render_keys(const Json& keys) {
   for (const Json& key : keys) {
     text += fmt::format("Key name: {}\n  Type: {} ({} bit)\n  Exportable: {}\n  SHA256: {}\n",
                         text_of(key, "label"), text_of(key, "type"), number_of(key, "bits"),
-                        key.value("exportable", false) ? "yes" : "no",
+                        flag_of(key, "exportable") ? "yes" : "no",
                         fingerprint_text(text_of(key, "key_sha256")));
   }
   return text.empty() ? "% No key pairs\n" : text;

@@ -35,7 +35,7 @@ std::string render_dataplane_counters(const Json& pairs) {
                      "  {:<8} {} ({}), link {}, MTU {}: in {} packets, out {}, missed {}, "
                      "errors {}\n",
                      text_of(port, "role"), text_of(port, "name"), text_of(port, "driver"),
-                     port.value("link_up", false) ? "up" : "down", number_of(port, "mtu"),
+                     flag_of(port, "link_up") ? "up" : "down", number_of(port, "mtu"),
                      number_of(port, "packets_in"), number_of(port, "packets_out"),
                      number_of(port, "missed"), number_of(port, "errors"));
     }
@@ -90,7 +90,7 @@ std::string render_refusals(const Json& refusals) {
 std::string render_debug(const Json& categories) {
   std::string text;
   for (const Json& category : categories) {
-    text += fmt::format("{:<4} {:<26} {}\n", category.value("on", false) ? "on" : "off",
+    text += fmt::format("{:<4} {:<26} {}\n", flag_of(category, "on") ? "on" : "off",
                         text_of(category, "name"), text_of(category, "sentence"));
   }
   return text;

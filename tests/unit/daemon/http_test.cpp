@@ -1,0 +1,146 @@
+#include "controlplane/daemon/http.hpp"
+
+#include <cstring>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "controlplane/daemon/reasons.hpp"
+
+namespace cohort::daemon {
+namespace {
+
+TEST(Url, Parts) {
+  const auto plain = parse_url("http://10.191.61.120");
+  ASSERT_TRUE(plain);
+  EXPECT_EQ(plain->host, "10.191.61.120");
+  EXPECT_EQ(plain->port, 80);
+  EXPECT_EQ(plain->target, "/");
+  EXPECT_EQ(parse_url("http://ca.example.org:8080/scep?x=1")->port, 8080);
+  EXPECT_EQ(parse_url("http://ca.example.org:8080/scep?x=1")->target, "/scep?x=1");
+  EXPECT_EQ(parse_url("http://[2001:db8::1]:81/")->host, "2001:db8::1");
+  EXPECT_EQ(parse_url("http://h?operation=GetCACert")->target, "/?operation=GetCACert");
+  for (const char* bad : {"", "https://h/", "http://", "http:///x", "http://h:0/",
+                          "http://h:65536/", "http://h:/", "http://[::1/", "http://[x]/",
+                          "http://h/a b", "http://h/\r\nX: y", "http://u@h/", "http://h:80x/"}) {
+    const auto out = parse_url(bad);
+    ASSERT_FALSE(out) << bad;
+    EXPECT_TRUE(out.error().is(bad_url)) << bad;
+  }
+}
+
+/// A port of the loopback interface that nobody listens on at the moment.
+std::uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  EXPECT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
+
+class Http : public testing::Test {
+ protected:
+  /// Serves with `handle`, asks once, and returns what came.
+  Result<pki::HttpResponse> round_trip(HttpServer::Handle handle, pki::HttpRequest request,
+                                       std::chrono::seconds timeout = std::chrono::seconds(20)) {
+    const Endpoint listen{IpAddress::v4(0x7f000001), free_port()};
+    auto server = HttpServer::open(loop_, listen, std::move(handle));
+    if (!server) return fail(server.error());
+    request.url = "http://" + listen.text() + request.url;
+    return ask(request, timeout);
+  }
+  Result<pki::HttpResponse> ask(const pki::HttpRequest& request, std::chrono::seconds timeout) {
+    HttpClient client(loop_);
+    Result<pki::HttpResponse> out = fail(http_failed, "never called");
+    bool returned = false;
+    client.perform(request, timeout, [&](Result<pki::HttpResponse> response) {
+      EXPECT_TRUE(returned) << "called before perform() had returned";
+      out = std::move(response);
+      loop_.stop();
+    });
+    returned = true;
+    loop_.run();
+    return out;
+  }
+  EventLoop loop_;
+};
+
+TEST_F(Http, GetAndPost) {
+  pki::HttpRequest seen;
+  const auto handle = [&](const pki::HttpRequest& request) {
+    seen = request;
+    return pki::HttpResponse{200, "application/x-pki-message", request.body};
+  };
+  const auto got = round_trip(handle, {pki::HttpMethod::get, "/scep?operation=GetCACaps", "", {}});
+  ASSERT_TRUE(got) << got.error().text();
+  EXPECT_EQ(got->status, 200u);
+  EXPECT_EQ(got->content_type, "application/x-pki-message");
+  EXPECT_EQ(seen.method, pki::HttpMethod::get);
+  EXPECT_EQ(seen.url, "/scep?operation=GetCACaps");
+  EXPECT_EQ(seen.peer, "127.0.0.1");
+
+  const Bytes body{0, 1, 2, 255, 10, 13, 0};
+  const auto posted = round_trip(handle, {pki::HttpMethod::post, "/?operation=PKIOperation",
+                                          "application/x-pki-message", body});
+  ASSERT_TRUE(posted) << posted.error().text();
+  EXPECT_EQ(posted->body, body);
+  EXPECT_EQ(seen.method, pki::HttpMethod::post);
+  EXPECT_EQ(seen.content_type, "application/x-pki-message");
+}
+
+TEST_F(Http, RefusalsOfTheHandlerArrive) {
+  const auto got = round_trip(
+      [](const pki::HttpRequest&) {
+        return pki::HttpResponse{404, "text/plain", to_bytes(as_bytes("no"))};
+      },
+      {pki::HttpMethod::get, "/x", "", {}});
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->status, 404u);
+}
+
+TEST_F(Http, TooLargeABodyNeverReachesTheHandler) {
+  bool called = false;
+  const auto got = round_trip(
+      [&](const pki::HttpRequest&) {
+        called = true;
+        return pki::HttpResponse{200, "", {}};
+      },
+      {pki::HttpMethod::post, "/", "x/y", Bytes(pki::http_body_max + 1)},
+      // The server hangs up amid the body, which the client may notice only by its own deadline.
+      std::chrono::seconds(1));
+  EXPECT_FALSE(called);
+  EXPECT_TRUE(!got || got->status == 413);
+}
+
+TEST_F(Http, NobodyThereIsAnError) {
+  const auto got =
+      ask({pki::HttpMethod::get, "http://127.0.0.1:" + std::to_string(free_port()) + "/", "", {}},
+          std::chrono::seconds(20));
+  ASSERT_FALSE(got);
+  EXPECT_TRUE(got.error().is(http_failed));
+}
+
+TEST_F(Http, ABadUrlIsAnErrorAndComesLater) {
+  const auto got = ask({pki::HttpMethod::get, "nonsense", "", {}}, std::chrono::seconds(1));
+  ASSERT_FALSE(got);
+  EXPECT_TRUE(got.error().is(bad_url));
+}
+
+TEST_F(Http, AnAddressInUseIsAnErrorWithTheAddress) {
+  const Endpoint listen{IpAddress::v4(0x7f000001), free_port()};
+  const auto handle = [](const pki::HttpRequest&) { return pki::HttpResponse{}; };
+  const auto first = HttpServer::open(loop_, listen, handle);
+  ASSERT_TRUE(first);
+  const auto second = HttpServer::open(loop_, listen, handle);
+  ASSERT_FALSE(second);
+  EXPECT_TRUE(second.error().is(socket_failed));
+  EXPECT_THAT(second.error().detail(), testing::HasSubstr(listen.text()));
+}
+
+}  // namespace
+}  // namespace cohort::daemon

@@ -1,0 +1,213 @@
+#include "controlplane/daemon/cohort/render.hpp"
+
+#include <gmock/gmock.h>
+
+namespace cohort::daemon {
+namespace {
+
+// S23: the member of the seed's guide, out of the answer that its state would give.
+TEST(Render, GroupOfAMember) {
+  const Json group = Json::parse(R"json([{
+    "name": "GETVPN", "identity": "484", "type": "GDOI (ISAKMP)", "crypto_path": "ipv4",
+    "key_management_path": "ipv4", "sa_direction": "Both", "servers": ["10.191.61.115:848"],
+    "port_pair": "GigabitEthernet1",
+    "registration": {"state": "Registered", "registered": true, "local": "10.191.61.116:848",
+      "remote": "10.191.61.115:848", "version": "1.0.25", "registered_with": "10.191.61.115:848",
+      "reregisters_in": 5642, "succeeded": 1, "attempted": 1, "last_failure": ""},
+    "rekeys": {"received": 0, "unicast_received": 0, "acks_sent": 0, "since_registration": 0,
+      "refused": 0, "last_from": null, "last_sequence": 0, "last_ago": null},
+    "fail_close": true, "fail_close_revert": false, "dp_error_monitoring": false,
+    "allowed_rekey_cipher": "any", "allowed_rekey_hash": "any", "allowed_transforms": "any ESP",
+    "acl": ["permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255",
+            "permit ip 172.16.0.0 0.0.255.255 10.0.0.0 0.0.0.255"], "local_acl": [],
+    "kek": {"spi": "00", "transport": "Unicast", "remaining": 85185, "cipher": "aes-256-cbc",
+      "key_bits": 256, "signature_hash": "sha1", "signature_key_bits": 1296},
+    "teks": [{"spi": 1398761275, "transform": "esp-aes esp-sha-hmac", "remaining": 5988,
+      "replay": "counter", "replay_window": 64, "tag_method": "disabled", "cipher_key_octets": 16,
+      "integrity_key_octets": 20, "encapsulation": "ENCAPS_TUNNEL", "sending": true}]}])json");
+  EXPECT_EQ(render_gkm_group(group),
+            R"text(    Group Name               : GETVPN
+    Group Identity           : 484
+    Group Type               : GDOI (ISAKMP)
+    Crypto Path              : ipv4
+    Key Management Path      : ipv4
+    Rekeys received          : 0
+    IPSec SA Direction       : Both
+
+     Group Server list       : 10.191.61.115
+
+Group Member Information For Group GETVPN:
+    IPSec SA Direction       : Both
+    ACL Received From KS     : gdoi_group_GETVPN_temp_acl
+
+    Group member             : 10.191.61.116   vrf: None
+       Local addr/port       : 10.191.61.116/848
+       Remote addr/port      : 10.191.61.115/848
+       fvrf/ivrf             : None/None
+       Version               : 1.0.25
+       Registration status   : Registered
+       Registered with       : 10.191.61.115
+       Re-registers in       : 5642 sec
+       Succeeded registration: 1
+       Attempted registration: 1
+       Last rekey from       : UNKNOWN
+       Last rekey seq num    : 0
+       Unicast rekey received: 0
+       Rekey ACKs sent       : 0
+       Rekey Received        : never
+       DP Error Monitoring   : OFF
+       Active TEK Number     : 1
+       Fail-Close            : Enabled
+       Fail-Close Revert : Disabled
+
+       allowable rekey cipher: any
+       allowable rekey hash  : any
+       allowable transformtag: any ESP
+
+    Rekeys cumulative
+       Total received        : 0
+       After latest register : 0
+       Refused               : 0
+       Rekey Acks sents      : 0
+
+ ACL Downloaded From KS 10.191.61.115:
+   access-list   permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255
+   access-list   permit ip 172.16.0.0 0.0.255.255 10.0.0.0 0.0.0.255
+
+KEK POLICY:
+    Rekey Transport Type     : Unicast
+    Lifetime (secs)          : 85185
+    Encrypt Algorithm        : AES
+    Key Size                 : 256
+    Sig Hash Algorithm       : HMAC_AUTH_SHA
+    Sig Key Length (bits)    : 1296
+
+TEK POLICY for the current KS-Policy ACEs Downloaded:
+  GigabitEthernet1:
+    IPsec SA:
+        spi: 0x535F673B(1398761275)
+        transform: esp-aes esp-sha-hmac
+        sa timing:remaining key lifetime (sec): (5988)
+        Anti-Replay(Counter Based) : 64
+        tag method : disabled
+        alg key size: 16 (bytes)
+        sig key size: 20 (bytes)
+        encaps: ENCAPS_TUNNEL
+        sending: yes
+
+)text");
+}
+
+// S7: the fields of the seed's certificate.
+TEST(Render, CertificateVerbose) {
+  const Json certificates = Json::parse(R"([{
+    "kind": "certificate", "status": "Available", "version": 3, "serial": "05",
+    "usage": "General Purpose", "issuer": "CN=Root-CA.cisco.com OU=LAB",
+    "subject_attributes": [{"type": "unstructuredName", "value": "get-KS"},
+                           {"type": "OU", "value": "GETVPN_KS"}],
+    "not_before": "2025-09-09T11:58:27Z", "not_after": "2039-05-19T11:58:27Z",
+    "key_algorithm": "rsaEncryption", "key_bits": 2049,
+    "signature_algorithm": "sha256WithRSAEncryption",
+    "fingerprint_md5": "51576b281203c5ec06ff408ef90b0e47",
+    "fingerprint_sha1": "9d5b10e5e9418c00895e6dc79be86624b273cf15",
+    "fingerprint_sha256": "00",
+    "key_usage": ["digitalSignature", "keyEncipherment"],
+    "extended_key_usage": ["TLS Web Client Authentication", "TLS Web Server Authentication"],
+    "subject_key_id": "3a1012cd1fb41e075b64742b778b1e24e1f07a92", "authority_key_id": "",
+    "is_ca": false, "san_dns": [], "san_addresses": [], "trustpoint": "GETVPN",
+    "storage": "/var/lib/cohort/ks1/trustpoints/GETVPN", "key_label": "pkikey"}])");
+  EXPECT_EQ(render_certificates(certificates, true),
+            "Certificate\n"
+            "  Status: Available\n"
+            "  Version: 3\n"
+            "  Certificate Serial Number (hex): 05\n"
+            "  Certificate Usage: General Purpose\n"
+            "  Issuer: \n"
+            "    CN=Root-CA.cisco.com OU=LAB\n"
+            "  Subject:\n"
+            "    Name: get-KS\n"
+            "    hostname=get-KS\n"
+            "    ou=GETVPN_KS\n"
+            "  Validity Date: \n"
+            "    start date: 11:58:27 UTC Sep 9 2025\n"
+            "    end   date: 11:58:27 UTC May 19 2039\n"
+            "  Subject Key Info:\n"
+            "    Public Key Algorithm: rsaEncryption\n"
+            "    RSA Public Key: (2049 bit)\n"
+            "  Signature Algorithm: SHA256 with RSA Encryption\n"
+            "  Fingerprint MD5: 51576B28 1203C5EC 06FF408E F90B0E47\n"
+            "  Fingerprint SHA1: 9D5B10E5 E9418C00 895E6DC7 9BE86624 B273CF15\n"
+            "  Fingerprint SHA256: 00\n"
+            "  X509v3 extensions:\n"
+            "    X509v3 Key Usage: A0000000\n"
+            "      Digital Signature\n"
+            "      Key Encipherment\n"
+            "    X509v3 Subject Key ID: 3A1012CD 1FB41E07 5B64742B 778B1E24 E1F07A92\n"
+            "    Authority Info Access:\n"
+            "    Extended Key Usage:\n"
+            "        Client Auth\n"
+            "        Server Auth\n"
+            "  Associated Trustpoints: GETVPN\n"
+            "  Storage: /var/lib/cohort/ks1/trustpoints/GETVPN\n"
+            "  Key Label: pkikey\n");
+}
+
+// S20.
+TEST(Render, AccessLists) {
+  const Json lists = Json::parse(R"([{"name": "data_plane", "lines": [
+    {"sequence": 10, "text": "permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255"},
+    {"sequence": 20, "text": "permit ip 172.16.0.0 0.0.255.255 10.0.0.0 0.0.0.255"}]}])");
+  EXPECT_EQ(render_access_lists(lists),
+            "Extended IP access list data_plane\n"
+            "    10 permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255\n"
+            "    20 permit ip 172.16.0.0 0.0.255.255 10.0.0.0 0.0.0.255\n");
+}
+
+TEST(Render, CountersShowWhatIsNotZero) {
+  const Json pairs = Json::parse(R"([{"port_pair": "wan", "ports": [],
+    "forwards": {"encrypted": 3, "punted": 0}, "drops": {"replayed": 0},
+    "sas": [{"spi": 256, "packets_out": 3, "bytes_out": 252}], "unknown_spi": 0}])");
+  EXPECT_EQ(render_dataplane_counters(pairs),
+            "Port pair wan\n"
+            "  Packets\n"
+            "    encrypted                    3\n"
+            "  Drops\n"
+            "    none\n"
+            "  SA 0x00000100(256)\n"
+            "    encrypted 3 packets (252 bytes), decrypted 0 (0 bytes)\n"
+            "    replayed 0, not authentic 0, used up 0 of 1000\n");
+}
+
+// Whatever stands in an answer's place, rendering neither throws nor sends control characters.
+TEST(Render, OddAnswers) {
+  for (const char* text : {"null", "1", "\"x\"", "[]", "{}", "[1,null,\"x\",{}]",
+                           R"([{"name": 1, "registration": 2, "rekeys": [], "kek": "x",
+                                "teks": [1], "acl": [1, {}], "servers": [1], "members": [1],
+                                "lines": [1], "key_usage": [1], "sending": "yes",
+                                "fail_close": "x", "forwards": {"a": "b"}}])",
+                           R"([{"name": "a\u001b[2Jb", "identity": "\u0007"}])"}) {
+    const Json json = Json::parse(text);
+    for (const auto& render :
+         {render_gkm_group, render_ks_members, render_ks_policy, render_ks_rekey, render_isakmp_sa,
+          render_pki_server, render_trustpoints, render_requests, render_issued, render_keys,
+          render_access_lists, render_dataplane_counters, render_version, render_refusals,
+          render_debug, render_doctor}) {
+      EXPECT_THAT(render(json), testing::Not(testing::HasSubstr("\x1b"))) << text;
+    }
+    EXPECT_THAT(render_certificates(json, true), testing::Not(testing::HasSubstr("\x1b")));
+  }
+}
+
+TEST(Parts, Forms) {
+  EXPECT_EQ(fingerprint_text("cd60821b034acfcf"), "CD60821B 034ACFCF");
+  EXPECT_EQ(date_text("2026-01-02T03:04:05Z"), "03:04:05 UTC Jan 2 2026");
+  EXPECT_EQ(date_text("soon"), "soon");
+  EXPECT_EQ(address_of("[2001:db8::1]:848"), "2001:db8::1");
+  EXPECT_EQ(port_of("[2001:db8::1]:848"), "848");
+  EXPECT_EQ(address_of("10.0.0.1:848"), "10.0.0.1");
+  EXPECT_EQ(address_of(""), "");
+  EXPECT_EQ(spi_text(1398761275), "0x535F673B(1398761275)");
+}
+
+}  // namespace
+}  // namespace cohort::daemon
