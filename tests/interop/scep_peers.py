@@ -17,7 +17,7 @@ import urllib.request
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 TOOL = os.path.abspath(sys.argv[1])
 SCEP_SUBMIT = '/usr/lib/certmonger/scep-submit'
@@ -212,6 +212,24 @@ def strongswan_pending():
         fetch(url.replace('/scep', '/grant'))
         assert client.wait(timeout=40) == 0
         check_issued(certificate('c1.der', 'der'), certificate('ca.der', 'der'), 'swan2')
+
+
+def strongswan_ecdsa_ca():
+    """An ECDSA CA is reached through the RSA certificate for messages that it has made."""
+    need('pki')
+    with our_server('--allow-weak', '--ecdsa') as (url, fingerprint):
+        done = run('pki', '--scepca', '--url', url, '--caout', 'ca.der', '--raout', 'ra.der')
+        assert done.returncode == 0
+        ca = certificate('ca.der', 'der')
+        assert ca.fingerprint(hashes.SHA256()).hex() == fingerprint
+        write_key('k1.der')
+        done = run('pki', '--scep', '--url', url, '--in', 'k1.der', '--dn', 'CN=swan3',
+                   '--cacert-enc', 'ra.der', '--cacert-sig', 'ra.der', '--cacert', 'ca.der',
+                   '--cipher', 'des3')
+        assert done.returncode == 0
+        leaf = x509.load_der_x509_certificate(done.stdout)
+        ca.public_key().verify(leaf.signature, leaf.tbs_certificate_bytes,
+                               ec.ECDSA(leaf.signature_hash_algorithm))
 
 
 def certmonger():
