@@ -1,0 +1,57 @@
+#pragma once
+
+#include <memory>
+#include <rte_mempool.h>
+#include <string>
+#include <vector>
+
+#include "dataplane/ports.hpp"
+#include "dataplane/worker.hpp"
+#include "perf/traffic.hpp"
+
+namespace cohort::perf {
+
+/// A worker as it ships, between a capture file that repeats without end (net_pcap, infinite_rx)
+/// and a port that takes everything (net_null). Polled by the caller's thread.
+class Rig {
+ public:
+  struct Options {
+    dataplane::Suite suite{};
+    bool encrypt = true;
+    std::vector<std::uint32_t> inner_sizes;
+    unsigned entries = 100;  ///< of the policy; the last one matches
+    std::uint16_t replay_window = 64;
+  };
+  Rig(const Options& options, rte_mempool& pool, const std::string& directory);
+  ~Rig();
+  Rig(const Rig&) = delete;
+  Rig& operator=(const Rig&) = delete;
+
+  /// One lap of the source through the whole worker; returns the packets received.
+  unsigned lap_through_worker();
+  /// The same laps from the same port to the same sink, without a pipeline.
+  unsigned lap_through_io();
+  [[nodiscard]] dataplane::Worker& worker() { return *worker_; }
+  [[nodiscard]] const dataplane::WorkerCounters& counters() const { return counters_; }
+  /// The SA that the rig uses, with keys that are no secret.
+  static dataplane::Sa sa_for(dataplane::Suite suite);
+
+ private:
+  void make_policy(const Options& options);
+  std::vector<Bytes> sealed(const std::vector<Bytes>& clear, rte_mempool& pool);
+
+  rte_mempool& pool_;
+  dataplane::WorkerCounters counters_;
+  std::unique_ptr<dataplane::Cipher> keys_;
+  std::shared_ptr<dataplane::SaState> sa_;
+  std::unique_ptr<dataplane::CompiledPolicy> policy_;
+  std::unique_ptr<dataplane::Port> source_;
+  std::unique_ptr<dataplane::Port> sink_;
+  rte_ring* ring_ = nullptr;
+  std::unique_ptr<char[]> readers_memory_;
+  rte_rcu_qsbr* readers_ = nullptr;
+  std::unique_ptr<dataplane::Worker> worker_;
+  std::uint16_t replay_window_;
+};
+
+}  // namespace cohort::perf
