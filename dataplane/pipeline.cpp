@@ -365,6 +365,10 @@ void Pipeline::settle(Burst& burst, Outgoing& forward) {
     }
     if (note.verdict == Verdict::gone) continue;
     if (note.verdict == Verdict::punt) {
+      if (options_.finish_punted_checksums &&
+          verify_checksums(octets(burst.mbuf[i]) + note.l2_length, note) ==
+              ChecksumState::completed)
+        counters_.count(Forward::checksum_completed);
       punt(burst.mbuf[i]);
       continue;
     }

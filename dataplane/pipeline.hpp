@@ -39,6 +39,9 @@ struct PipelineOptions {
   std::uint16_t mtu = 1500;
   bool has_punt = false;
   bool check_checksums = false;
+  /// The outside port is a kernel device: what it brings for the member may have checksums that
+  /// were left to an offload, which no kernel accepts from a tap.
+  bool finish_punted_checksums = false;
   bool clamp_mss = true;
   DfBit df_bit = DfBit::copy;
   Locality locality;

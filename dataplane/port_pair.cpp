@@ -33,11 +33,12 @@ Status check(const PortPairOptions& options) {
 }
 
 PipelineOptions pipeline_options(const PortPairOptions& options, const DataplaneOptions& dataplane,
-                                 bool check_checksums) {
+                                 bool check_checksums, bool finish_punted) {
   PipelineOptions pipeline;
   pipeline.mtu = options.mtu;
   pipeline.has_punt = !options.punt.empty();
   pipeline.check_checksums = check_checksums;
+  pipeline.finish_punted_checksums = finish_punted;
   pipeline.clamp_mss = options.clamp_mss;
   pipeline.df_bit = options.df_bit;
   pipeline.locality = Locality(options.own_addresses, options.control_peers);
@@ -94,7 +95,6 @@ Status PortPair::open_ports(const DataplaneOptions& dataplane) {
   if (options_.punt.empty()) return {};
   setup.device = options_.punt;
   setup.role = "punt";
-  setup.queues = 1;
   setup.promiscuous = false;
   COHORT_TRY(punt_, Port::open(setup, *pool_));
   return {};
@@ -109,7 +109,8 @@ Status PortPair::make_seats(const DataplaneOptions& dataplane) {
   bool check_checksums = options_.check_checksums == ChecksumCheck::on;
   if (options_.check_checksums == ChecksumCheck::automatic)
     check_checksums = inside_->is_kernel_device();
-  const PipelineOptions pipeline = pipeline_options(options_, dataplane, check_checksums);
+  const PipelineOptions pipeline =
+      pipeline_options(options_, dataplane, check_checksums, outside_->is_kernel_device());
   for (unsigned index = 0; index < count; ++index) {
     auto seat = std::make_unique<Seat>();
     const std::string name = fmt::format("cohort-{}-{}-{}", number_, index, fmt::ptr(this));
@@ -120,14 +121,12 @@ Status PortPair::make_seats(const DataplaneOptions& dataplane) {
     setup.index = index;
     setup.inside = inside_->id();
     setup.outside = outside_->id();
-    if (punt_ && index == 0) setup.punt = punt_->id();
+    if (punt_) setup.punt = punt_->id();
     setup.idle_sleep_max = dataplane.idle_sleep_max;
     setup.policies = seat->policies.get();
     setup.readers = readers_.get();
     setup.reader = index;
-    PipelineOptions mine = pipeline;
-    mine.has_punt = setup.punt.has_value();
-    COHORT_TRY(auto made, Pipeline::create(mine, index, *pool_, seat->counters));
+    COHORT_TRY(auto made, Pipeline::create(pipeline, index, *pool_, seat->counters));
     seat->worker = std::make_unique<Worker>(setup, std::move(made), seat->counters);
     if (rte_rcu_qsbr_thread_register(readers_.get(), index) != 0)
       return fail(no_packet_memory, "quiescence reader");

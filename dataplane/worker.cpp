@@ -58,7 +58,8 @@ void Worker::flush() {
 }
 
 unsigned Worker::poll_punt() {
-  burst_.size = rte_eth_rx_burst(*setup_.punt, 0, burst_.mbuf.data(), receive_burst);
+  burst_.size = rte_eth_rx_burst(*setup_.punt, static_cast<std::uint16_t>(setup_.index),
+                                 burst_.mbuf.data(), receive_burst);
   if (burst_.size > 0) {
     pipeline_->from_punt(burst_);
     flush();

@@ -17,7 +17,7 @@ struct WorkerSetup {
   unsigned index = 0;  ///< among the pair's workers; its queue number
   std::uint16_t inside = 0;
   std::uint16_t outside = 0;
-  std::optional<std::uint16_t> punt;  ///< the first worker alone has it
+  std::optional<std::uint16_t> punt;
   std::chrono::microseconds idle_sleep_max{0};
   rte_ring* policies = nullptr;     ///< of CompiledPolicy*, one producer, one consumer
   rte_rcu_qsbr* readers = nullptr;  ///< where it reports quiescence, as thread `reader`
