@@ -22,7 +22,7 @@ std::uint32_t reservation(std::uint8_t bits) {
 
 KsGroup::KsGroup(World& world, KeyServerOptions options)
     : world_(world),
-      state_{std::move(options), {}, Membership{}, {}, {}, {}},
+      state_{std::move(options), {}, Membership{}, {}, {}, nullptr, {}},
       store_(world, state_.options.policy.name),
       sender_(world, state_, store_) {
   state_.members.set_limit(state_.policy().members_max);
@@ -48,7 +48,14 @@ Status KsGroup::start(TimePoint now) {
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
                          {"members", fmt::format("{}", state_.members.size())},
                          {"seq", fmt::format("{}", rekey_sa->seq)}}});
-  return remind(now, adopt_policy(now) ? "policy changed while we were down" : "restart");
+  const bool changed = adopt_policy(now);
+  if (state_.reset_under) {
+    // Nobody but those who registered since holds the current keys; the others must be told.
+    const Status told = sender_.start(now, deletion_of_everything(), state_.reset_under, "restart");
+    state_.members.clear();
+    return told;
+  }
+  return remind(now, changed ? "policy changed while we were down" : "restart");
 }
 
 // ---- registration -------------------------------------------------------------------------------

@@ -72,6 +72,7 @@ class KsGroup {
   void replace_teks(TimePoint now, const SaPolicy& sa);
   void replace_kek(TimePoint now);
   void new_keys(TimePoint now);
+  [[nodiscard]] PushPlan deletion_of_everything() const;
   [[nodiscard]] bool adopt_policy(TimePoint now);
   Status remind(TimePoint now, std::string_view why);
   [[nodiscard]] Result<std::vector<std::uint32_t>> spend_sender_ids(TimePoint now,

@@ -99,6 +99,11 @@ TimePoint KsGroup::next_deadline() const {
 void KsGroup::on_timer(TimePoint now) {
   sender_.on_timer(now);
   evict_silent(now);
+  if (state_.reset_under && sender_.idle()) {
+    state_.reset_under.reset();
+    report_failure(store_.save_all_members(now, state_));
+    report_failure(store_.save_keys(now, state_));
+  }
   report_failure(delete_obsolete(now));
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
   std::set<std::uint32_t> due;
@@ -215,8 +220,7 @@ Status KsGroup::remind(TimePoint now, std::string_view why) {
   return sender_.start(now, std::move(plan), state_.keys.rekey, why);
 }
 
-Status KsGroup::reset(TimePoint now, std::string_view why) {
-  auto under = state_.keys.rekey;
+PushPlan KsGroup::deletion_of_everything() const {
   PushPlan plan;
   plan.deletes.push_back(delete_all(protocol_esp));
   if (!state_.exclusions.empty() &&
@@ -224,6 +228,12 @@ Status KsGroup::reset(TimePoint now, std::string_view why) {
     plan.deletes.push_back(delete_all(protocol_exclusion));
   }
   plan.deletes.push_back(delete_all(protocol_kek));
+  return plan;
+}
+
+Status KsGroup::reset(TimePoint now, std::string_view why) {
+  auto under = state_.keys.rekey;
+  PushPlan plan = deletion_of_everything();
   world_.outbox.report(
       {&events::ks_clear_register, {{"group", state_.policy().name}, {"why", std::string(why)}}});
   if (state_.keys.sender_ids.bits() != state_.policy().sender_id_bits) {
@@ -234,9 +244,10 @@ Status KsGroup::reset(TimePoint now, std::string_view why) {
   state_.keys.sender_ids.restart();
   state_.keys.sender_ids_reserved = 0;
   new_keys(now);
+  // The stored members stay until they have been told: a restart before that tells them.
+  if (!state_.members.all().empty()) state_.reset_under = under;
   const Status sent = sender_.start(now, std::move(plan), std::move(under), why);
   state_.members.clear();
-  COHORT_CHECK(store_.save_all_members(now, state_));
   return sent;
 }
 

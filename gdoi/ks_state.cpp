@@ -190,6 +190,7 @@ Bytes write_keys(const Times& times, const KsGroupState& state) {
   out.u8(state.keys.sender_ids.bits()).u32(state.keys.sender_ids_reserved);
   out.u64(state.keys.generation).u32(state.members.next_id());
   write_entries(out, state.exclusions);
+  write_rekey(out, times, state.reset_under);
   out.u16(static_cast<std::uint16_t>(state.removed.size()));
   for (const std::string& identity : state.removed) write_text(out, identity);
   return out.take();
@@ -210,6 +211,7 @@ void read_keys(Reader& in, const Times& times, KsGroupState& state) {
   state.keys.generation = in.u64() + 1;
   state.members.skip_ids_below(in.u32());
   state.exclusions = read_entries(in);
+  state.reset_under = read_rekey(in, times);
   const std::size_t removed = in.u16();
   for (std::size_t i = 0; i < removed && in.ok(); ++i) state.removed.insert(read_text(in));
 }

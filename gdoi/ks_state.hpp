@@ -24,7 +24,10 @@ struct KsGroupState {
   Membership members;
   std::set<std::string> removed;     ///< identities that an operator removed; bounded
   std::vector<AclEntry> exclusions;  ///< last distributed, to know what a change deletes
-  KsCounters counters;               ///< since the start; not stored
+  /// Every key was deleted, but perhaps not every member has heard of it: the KEK of before, for
+  /// the Delete and nothing else. Until then the stored members are still those of before.
+  std::shared_ptr<RekeySa> reset_under;
+  KsCounters counters;  ///< since the start; not stored
 
   [[nodiscard]] const GroupPolicy& policy() const { return options.policy; }
 };

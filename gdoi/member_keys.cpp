@@ -255,7 +255,8 @@ void MemberKeys::delete_teks(TimePoint when, TimePoint now, const DeletePayload&
                              Change& change) {
   if (del.protocol != protocol_esp) return;
   std::vector<std::uint32_t> gone;
-  for (auto& [spi, tek] : teks_) {
+  for (auto& [own_spi, tek] : teks_) {
+    const std::uint32_t spi = own_spi;  // a lambda can't capture a structured binding
     const bool meant = std::any_of(del.spis.begin(), del.spis.end(), [&](const Bytes& octets) {
       return is_zero(octets) || Reader(octets).u32() == spi;
     });

@@ -39,6 +39,7 @@ class RekeySender {
   bool on_job_done(TimePoint now, JobId id, JobResult& result);
   void on_timer(TimePoint now);
   [[nodiscard]] TimePoint next_deadline() const;
+  [[nodiscard]] bool idle() const { return rekeys_.empty(); }
   /// Members that have not answered as many whole rekeys as policy allows; given once.
   [[nodiscard]] std::vector<MemberId> take_silent() { return std::exchange(silent_, {}); }
 

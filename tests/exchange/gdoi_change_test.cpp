@@ -202,6 +202,39 @@ TEST_F(Change, a_restarted_key_server_goes_on_with_its_keys_seq_and_members) {
   EXPECT_EQ(status(server).members.size(), 3u);
 }
 
+// The worst moment for a crash: the new keys are stored, and not a datagram has left.
+TEST_F(Change, a_crash_in_the_middle_of_a_rekey_loses_nothing) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  for (const bool kek : {false, true}) {
+    ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", kek));
+    server.node.reset();
+    net.run_for(5s);
+    start_server(server, server_options(default_policy()));
+    net.run_for(60s);
+    for (Member& member : members) {
+      EXPECT_EQ(sending(member), current_spis(server)) << log();
+      EXPECT_EQ(status(member).kek->spi, status(server).kek->spi);
+    }
+  }
+  EXPECT_EQ(status(members[0]).registrations_succeeded, 1u);
+}
+
+TEST_F(Change, a_crash_in_the_middle_of_a_removal_keeps_the_removed_out) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  const auto old_spis = current_spis(server);
+  ASSERT_TRUE(server.role().remove_member(net.now(), "GETVPN", status(server).members[1].id));
+  server.node.reset();
+  start_server(server, server_options(default_policy()));
+  net.run_for(60s);
+  EXPECT_EQ(sending(members[0]), current_spis(server)) << log();
+  EXPECT_FALSE(receives(members[0], old_spis[0]));
+  EXPECT_EQ(sending(members[1]), (std::vector<std::uint32_t>{0, 0})) << log();
+}
+
 TEST_F(Change, after_a_long_outage_the_key_server_makes_new_keys) {
   auto policy = default_policy();
   policy.sas[0].lifetime = 300s;
