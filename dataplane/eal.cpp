@@ -70,4 +70,8 @@ Status start_eal(const EalOptions& options, const std::vector<std::string>& pci_
   return fail(eal_failed, rte_strerror(rte_errno));
 }
 
+void leave_eal() {
+  if (rte_lcore_count() > 0) (void)rte_eal_cleanup();
+}
+
 }  // namespace cohort::dataplane

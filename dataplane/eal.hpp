@@ -12,6 +12,9 @@ namespace cohort::dataplane {
 /// of later calls have no effect.
 Status start_eal(const EalOptions& options, const std::vector<std::string>& pci_devices);
 
+/// Ends DPDK's environment at the end of the process, after every Manager; fine if it never began.
+void leave_eal();
+
 /// The argument list for start_eal, for messages and tests.
 [[nodiscard]] std::vector<std::string> eal_arguments(const EalOptions& options,
                                                      const std::vector<std::string>& pci_devices);

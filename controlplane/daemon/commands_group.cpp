@@ -32,8 +32,7 @@ std::string endpoint_text(const Endpoint& endpoint) {
   return endpoint.text();
 }
 
-// ---- group member
-// --------------------------------------------------------------------------------
+// ---- group member ----
 
 Json kek_json(const gdoi::GmKekStatus& kek) {
   return {{"spi", to_hex(kek.spi)},
@@ -136,8 +135,7 @@ Result<Json> gm_register(Daemon& daemon, const Arguments& arguments) {
   return Json{{"group", group}};
 }
 
-// ---- key server
-// ----------------------------------------------------------------------------------
+// ---- key server ----
 
 Json ks_member_json(const gdoi::KsMemberStatus& member) {
   return {{"id", member.id},
@@ -294,8 +292,7 @@ Result<Json> ks_members_clear(Daemon& daemon, const Arguments& arguments) {
   return Json{{"group", group}};
 }
 
-// ---- phase 1
-// -------------------------------------------------------------------------------------
+// ---- phase 1 ----
 
 Result<Json> show_isakmp(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({}));

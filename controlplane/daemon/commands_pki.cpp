@@ -1,5 +1,6 @@
 // Commands about certificates: trustpoints and the authority.
-#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <utility>
 
 #include "controlplane/daemon/commands.hpp"
 #include "controlplane/daemon/daemon.hpp"
@@ -183,8 +184,81 @@ Result<Json> pki_renew(Daemon& daemon, const Arguments& arguments) {
   return progress_json(*enrolment);
 }
 
-// ---- the authority
-// -------------------------------------------------------------------------------
+// ---- without SCEP: any authority, by files ----
+
+/// A trustpoint that nobody enrols but the operator, and the key pair that it is for.
+struct ByHand {
+  pki::Trustpoint* trustpoint;
+  pki::KeyPair pair;
+};
+
+Result<ByHand> by_hand(Daemon& daemon, const Arguments& arguments) {
+  COHORT_TRY(const std::string name, arguments.text("trustpoint"));
+  pki::Trustpoint* trustpoint = daemon.runtime().keyring->find(name);
+  if (trustpoint == nullptr) return fail(no_trustpoint, name);
+  if (daemon.find_enrolment(name) != nullptr) {
+    return fail(bad_argument, name + " has an enrollment_url and enrols by itself");
+  }
+  COHORT_TRY(auto pair, daemon.runtime().keys->find(trustpoint->options().key.label));
+  if (!pair) return fail(bad_argument, "no key pair " + trustpoint->options().key.label);
+  return ByHand{trustpoint, std::move(*pair)};
+}
+
+std::string pem_of_request(ByteView der) {
+  constexpr std::size_t line = 64;
+  std::string base64(4 * ((der.size() + 2) / 3) + 1, '\0');
+  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(base64.data()), der.data(),
+                                     static_cast<int>(der.size()));
+  base64.resize(static_cast<std::size_t>(length));
+  std::string out = "-----BEGIN CERTIFICATE REQUEST-----\n";
+  for (std::size_t at = 0; at < base64.size(); at += line) out += base64.substr(at, line) + "\n";
+  return out + "-----END CERTIFICATE REQUEST-----\n";
+}
+
+Result<Json> pki_request(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(const ByHand chosen_one, by_hand(daemon, arguments));
+  COHORT_TRY(const pki::RequestContents contents,
+             pki::request_contents(chosen_one.trustpoint->options()));
+  COHORT_TRY(const auto request,
+             pki::CertificateRequest::make(contents, chosen_one.pair.key, crypto::Hash::sha256));
+  return Json{{"subject", request.subject()}, {"pem", pem_of_request(request.der())}};
+}
+
+Status import_ca(pki::Trustpoint& trustpoint, const std::string& pem) {
+  COHORT_TRY(auto certificates, pki::Certificate::list_from_pem(pem));
+  std::vector<pki::Certificate> anchors;
+  std::vector<pki::Certificate> others;
+  for (pki::Certificate& certificate : certificates) {
+    const bool anchor = certificate.is_ca() && certificate.is_self_issued();
+    (anchor ? anchors : others).push_back(std::move(certificate));
+  }
+  // A file of one intermediate authority alone makes that one the anchor.
+  if (anchors.empty()) anchors.swap(others);
+  return trustpoint.accept_ca(std::move(anchors), std::move(others));
+}
+
+Result<Json> pki_import(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint", "ca", "certificate"}));
+  COHORT_TRY(const std::string ca, arguments.text_or("ca", ""));
+  COHORT_TRY(const std::string own, arguments.text_or("certificate", ""));
+  COHORT_TRY(const ByHand chosen_one, by_hand(daemon, arguments));
+  pki::Trustpoint& trustpoint = *chosen_one.trustpoint;
+  if (ca.empty() && own.empty()) return fail(bad_argument, "name a file to import");
+  if (!ca.empty()) COHORT_CHECK(import_ca(trustpoint, ca));
+  if (!own.empty()) {
+    COHORT_TRY(auto chain, pki::Certificate::list_from_pem(own));
+    const pki::Certificate leaf = chain.front();
+    chain.erase(chain.begin());
+    COHORT_CHECK(trustpoint.install(chosen_one.pair, leaf, std::move(chain)));
+  }
+  daemon.audit("crypto pki import", trustpoint.name());
+  return Json{{"trustpoint", trustpoint.name()},
+              {"authenticated", trustpoint.is_authenticated()},
+              {"enrolled", trustpoint.certificate().has_value()}};
+}
+
+// ---- the authority ----
 
 Result<pki::CertificateAuthority*> ca_of(Daemon& daemon) {
   if (daemon.ca() == nullptr) return fail(no_role, "no certificate authority here");
@@ -319,6 +393,8 @@ constexpr CommandRow rows[] = {
     {"pki start", pki_start, nullptr},
     {"pki decide", pki_decide, nullptr},
     {"pki renew", pki_renew, nullptr},
+    {"pki request", pki_request, nullptr},
+    {"pki import", pki_import, nullptr},
     {"pki server requests", server_requests, nullptr},
     {"pki server certificates", server_certificates, nullptr},
     {"pki server grant", server_grant, nullptr},

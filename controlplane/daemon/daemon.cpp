@@ -74,6 +74,8 @@ Result<std::unique_ptr<Daemon>> Daemon::start(config::Configuration configuratio
   COHORT_CHECK(out->start_sockets());
   COHORT_CHECK(out->start_admin());
   out->gather_metrics();
+  // Everything is open now. A member keeps what its ports need.
+  if (!out->member_) drop_capabilities();
   out->runtime_->outbox.report(Event{&events::started, {{"config", out->configuration_.file}}});
   return out;
 }

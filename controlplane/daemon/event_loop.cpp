@@ -1,8 +1,8 @@
 #include "controlplane/daemon/event_loop.hpp"
 
 #include <event2/event.h>
-#include <signal.h>
 #include <new>
+#include <signal.h>
 #include <stdexcept>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -80,8 +80,7 @@ Result<pki::HttpUrl> parse_url(std::string_view url) {
   return out;
 }
 
-// ---- server
-// --------------------------------------------------------------------------------------
+// ---- server ----
 
 struct HttpServer::Impl {
   evhttp* http = nullptr;
@@ -142,8 +141,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::open(EventLoop& loop, const Endp
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
-// ---- client
-// --------------------------------------------------------------------------------------
+// ---- client ----
 
 struct HttpClient::Exchange {
   Impl* owner = nullptr;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "controlplane/daemon/system.hpp"
+
 namespace cohort::daemon {
 
 JobPool::JobPool(EventLoop& loop, unsigned threads) : loop_(loop) {
@@ -45,6 +47,7 @@ std::size_t JobPool::waiting() const {
 }
 
 void JobPool::serve() {
+  drop_capabilities();  // arithmetic needs none
   for (;;) {
     std::function<EventLoop::Work()> work;
     {

@@ -6,11 +6,42 @@
 
 #include "config/configuration.hpp"
 #include "controlplane/daemon/daemon.hpp"
+#include "controlplane/daemon/reasons.hpp"
+#include "controlplane/daemon/runtime.hpp"
 #include "controlplane/daemon/version.hpp"
+#include "dataplane/eal.hpp"
+#include "pki/ca.hpp"
 
 namespace {
 
-int run(const std::string& path) {
+struct Restore {
+  std::string archive;
+  std::string password_file;
+};
+
+/// Makes the authority's database of its backup, and ends.
+cohort::Status restore(cohort::config::Configuration configuration, const Restore& what) {
+  using namespace cohort;
+  if (!configuration.certificate_authority) {
+    return fail(daemon::no_role, "no section certificate_authority");
+  }
+  const config::DiskFiles files;
+  COHORT_TRY(const Bytes archive, files.read(what.archive, 1 << 20));
+  COHORT_TRY(Bytes password, files.read(what.password_file, 4096));
+  while (!password.empty() && (password.back() == '\n' || password.back() == '\r')) {
+    password.pop_back();
+  }
+  const Secret secret = Secret::take(std::move(password));
+  COHORT_TRY(const auto runtime, daemon::Runtime::create(configuration));
+  COHORT_TRY(const auto ca, pki::CertificateAuthority::restore(
+                                std::move(configuration.certificate_authority->options),
+                                *runtime->world, archive, secret));
+  fmt::print("cohortd: restored {}, SHA-256 fingerprint {}\n", ca->certificate().subject(),
+             ca->certificate().fingerprint(crypto::Hash::sha256));
+  return {};
+}
+
+int run(const std::string& path, const Restore& what) {
   cohort::config::Outcome outcome = cohort::config::read_file(path, cohort::config::DiskFiles{});
   for (const auto& problem : outcome.problems) fmt::print(stderr, "{}\n", problem.text());
   if (!outcome.configuration) {
@@ -20,12 +51,19 @@ int run(const std::string& path) {
   // Keys must not end in a core file.
   const rlimit none{0, 0};
   (void)::setrlimit(RLIMIT_CORE, &none);
+  if (!what.archive.empty()) {
+    const auto restored = restore(std::move(*outcome.configuration), what);
+    if (!restored) fmt::print(stderr, "cohortd: not restored: {}\n", restored.error().text());
+    return restored ? 0 : 1;
+  }
   auto daemon = cohort::daemon::Daemon::start(std::move(*outcome.configuration));
   if (!daemon) {
     fmt::print(stderr, "cohortd: not started: {}\n", daemon.error().text());
     return 1;
   }
   (*daemon)->run();
+  daemon->reset();
+  cohort::dataplane::leave_eal();
   return 0;
 }
 
@@ -36,10 +74,14 @@ int main(int argc, char** argv) {
                "cohortd"};
   std::string path;
   app.add_option("FILE,--config", path, "The configuration file")->required();
+  Restore what;
+  CLI::Option* archive = app.add_option("--restore-ca", what.archive,
+                                        "Make the authority's database of this PKCS #12 backup");
+  app.add_option("--passphrase-file", what.password_file, "The backup's password")->needs(archive);
   app.set_version_flag("--version", std::string(cohort::daemon::version_text));
   CLI11_PARSE(app, argc, argv);
   try {
-    return run(path);
+    return run(path, what);
   } catch (const std::exception& error) {
     // Only what start-up may throw: no memory, no event loop.
     fmt::print(stderr, "cohortd: {}\n", error.what());

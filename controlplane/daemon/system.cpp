@@ -1,6 +1,7 @@
 #include "controlplane/daemon/system.hpp"
 
 #include <algorithm>
+#include <cap-ng.h>
 #include <chrono>
 #include <cstdlib>
 #include <openssl/rand.h>
@@ -26,6 +27,11 @@ void SystemRandom::fill(std::span<std::uint8_t> out) {
     if (RAND_priv_bytes(out.data(), static_cast<int>(count)) != 1) std::abort();
     out = out.subspan(count);
   }
+}
+
+void drop_capabilities() {
+  capng_clear(CAPNG_SELECT_CAPS);
+  (void)capng_apply(CAPNG_SELECT_CAPS);
 }
 
 }  // namespace cohort::daemon

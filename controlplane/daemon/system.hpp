@@ -19,4 +19,8 @@ class SystemRandom final : public Random {
   void fill(std::span<std::uint8_t> out) override;
 };
 
+/// Gives up every capability of the calling thread; nothing to do for an ordinary user. What is
+/// open stays open.
+void drop_capabilities();
+
 }  // namespace cohort::daemon

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "config/problem.hpp"
 #include "controlplane/base/bytes.hpp"
 #include "controlplane/base/secret.hpp"
 #include "controlplane/daemon/cohort/client.hpp"
@@ -141,6 +142,43 @@ std::optional<bool> assumed(const Program& program) {
   return program.yes ? std::optional(true) : std::nullopt;
 }
 
+/// A whole file, or nothing after a word about why.
+std::optional<std::string> read_input(const std::string& path) {
+  const auto content = config::DiskFiles{}.read(path, 48 * 1024);
+  if (content) return std::string(content->begin(), content->end());
+  fmt::print(stderr, "cohort: {}: {}\n", clean(path), content.error().text());
+  return std::nullopt;
+}
+
+void add_pki_by_hand(Program& program, CLI::App* pki) {
+  CLI::App* request = pki->add_subcommand("request", "Print a PKCS #10 request for any authority");
+  std::string& trustpoint = word(program);
+  request->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
+  request->callback([&] {
+    ask(program, "pki request", {{"trustpoint", trustpoint}},
+        [](const Json& answer) { return raw_text_of(answer, "pem"); });
+  });
+  CLI::App* import = pki->add_subcommand("import", "Take certificates in PEM from any authority");
+  std::string& ca = word(program);
+  std::string& own = word(program);
+  import->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
+  import->add_option("--ca", ca, "The authority's certificate, with intermediates");
+  import->add_option("--certificate", own, "Ours, then any certificates above it");
+  import->callback([&] {
+    Json arguments{{"trustpoint", trustpoint}};
+  for (const auto& [key, path] : {std::pair{"ca", ca}, std::pair{"certificate", own}}) {
+    if (path.empty()) continue;
+    const auto content = read_input(path);
+    if (!content) {
+      program.status = 1;
+      return;
+    }
+    arguments[key] = *content;
+  }
+  ask(program, "pki import", arguments, done_text("% Imported."));
+});
+}  // namespace
+
 void add_pki_commands(Program& program, CLI::App* crypto) {
   CLI::App* pki = crypto->add_subcommand("pki", "Trustpoints")->require_subcommand(1);
   const auto add = [&](const std::string& name, const std::string& description,
@@ -160,6 +198,7 @@ void add_pki_commands(Program& program, CLI::App* crypto) {
       [&program](const Client& client, const std::string& trustpoint) {
         return pki_enroll(client, trustpoint, assumed(program));
       });
+  add_pki_by_hand(program, pki);
   CLI::App* renew = pki->add_subcommand("renew", "Ask for a new certificate now");
   std::string& trustpoint = word(program);
   renew->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
@@ -419,7 +458,7 @@ void add_config_commands(Program& program, CLI::App& app) {
   });
 }
 
-}  // namespace
+}  // namespace cohort::daemon
 }  // namespace cohort::daemon
 
 int main(int argc, char** argv) {
