@@ -20,26 +20,26 @@ using namespace dataplane;
 /// A port whose other end is in our hands: frames as values, both ways.
 class RingPort {
  public:
-  explicit RingPort(const std::string& name, rte_mempool& pool) : pool_(pool) {
-    in_ =
-        rte_ring_create((name + "-in").c_str(), 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    out_ = rte_ring_create((name + "-out").c_str(), 1024, SOCKET_ID_ANY,
-                           RING_F_SP_ENQ | RING_F_SC_DEQ);
-    const int id = rte_eth_from_rings(name.c_str(), &in_, 1, &out_, 1, 0);
-    if (id < 0) throw std::runtime_error("no ring port");
+  RingPort(const std::string& name, rte_mempool& pool, unsigned queues) : pool_(pool) {
+    for (unsigned q = 0; q < queues; ++q) {
+      in_.push_back(make_ring(name, "in", q));
+      out_.push_back(make_ring(name, "out", q));
+    }
+    if (rte_eth_from_rings(name.c_str(), in_.data(), queues, out_.data(), queues, 0) < 0)
+      throw std::runtime_error("no ring port");
     device_ = "net_ring_" + name;
   }
   [[nodiscard]] const std::string& device() const { return device_; }
-  void send(const Bytes& frame) {
+  void send(const Bytes& frame, unsigned queue = 0) {
     rte_mbuf* mbuf = rte_pktmbuf_alloc(&pool_);
     std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(),
                 frame.size());
-    if (rte_ring_enqueue(in_, mbuf) != 0) throw std::runtime_error("ring full");
+    if (rte_ring_enqueue(in_[queue], mbuf) != 0) throw std::runtime_error("ring full");
   }
   /// The next frame that leaves, waiting for it as long as a broken worker deserves.
-  std::optional<Bytes> receive() {
+  std::optional<Bytes> receive(unsigned queue = 0) {
     void* object = nullptr;
-    for (int i = 0; i < 20'000'000 && rte_ring_dequeue(out_, &object) != 0; ++i)
+    for (int i = 0; i < 20'000'000 && rte_ring_dequeue(out_[queue], &object) != 0; ++i)
       std::this_thread::yield();
     if (object == nullptr) return std::nullopt;
     auto* mbuf = static_cast<rte_mbuf*>(object);
@@ -50,30 +50,37 @@ class RingPort {
   }
 
  private:
+  static rte_ring* make_ring(const std::string& name, const char* way, unsigned queue) {
+    return rte_ring_create(fmt::format("{}-{}{}", name, way, queue).c_str(), 1024, SOCKET_ID_ANY,
+                           RING_F_SP_ENQ | RING_F_SC_DEQ);
+  }
+
   rte_mempool& pool_;
-  rte_ring* in_;
-  rte_ring* out_;
+  std::vector<rte_ring*> in_;
+  std::vector<rte_ring*> out_;
   std::string device_;
 };
 
-/// Two members back to back: host a - member - wan - member - host b, each with a worker thread.
+/// A member between ring ports, with worker threads.
 class ManagerTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { start(1); }
+  void start(unsigned workers) {
     start_test_eal();
     static int number = 0;
     prefix_ = fmt::format("m{}", number++);
     pool_ = rte_pktmbuf_pool_create((prefix_ + "pool").c_str(), 4095, 0, 0, 2304, SOCKET_ID_ANY);
     ASSERT_NE(pool_, nullptr);
-    inside_ = std::make_unique<RingPort>(prefix_ + "i", *pool_);
-    outside_ = std::make_unique<RingPort>(prefix_ + "o", *pool_);
-    punt_ = std::make_unique<RingPort>(prefix_ + "p", *pool_);
+    inside_ = std::make_unique<RingPort>(prefix_ + "i", *pool_, workers);
+    outside_ = std::make_unique<RingPort>(prefix_ + "o", *pool_, workers);
+    punt_ = std::make_unique<RingPort>(prefix_ + "p", *pool_, workers);
     PortPairOptions pair;
     pair.name = "wan0";
     pair.inside = inside_->device();
     pair.outside = outside_->device();
     pair.punt = punt_->device();
     pair.own_addresses = {IpAddress::parse("10.191.61.116").value()};
+    pair.workers.assign(workers, std::nullopt);
     DataplaneOptions options;
     options.eal.hugepages = false;
     options.mbufs_per_pair = 2047;
@@ -135,7 +142,7 @@ TEST_F(ManagerTest, RekeysLoseNothingAndFreeWhatTheyReplace) {
   // does it. Packets flow all the while.
   std::uint32_t sent = 0;
   std::uint32_t received = 0;
-  for (std::uint32_t round = 0; round < 50; ++round) {
+  for (std::uint32_t round = 0; round < 30; ++round) {
     Snapshot snapshot = protect_all(Suite::aes_128_gcm_16, 0x1000 + round);
     if (round > 0) {
       snapshot.sas.push_back(make_sa(Suite::aes_128_gcm_16, 0x1000 + round - 1));
@@ -147,6 +154,8 @@ TEST_F(ManagerTest, RekeysLoseNothingAndFreeWhatTheyReplace) {
       const auto sealed = outside_->receive();
       ASSERT_TRUE(sealed) << "round " << round;
       outside_->send(*sealed);
+    }
+    for (int k = 0; k < 20; ++k) {
       const auto clear = inside_->receive();
       ASSERT_TRUE(clear) << "round " << round;
       EXPECT_EQ(*clear, frame(sized_v4(200, received++)));
@@ -194,6 +203,54 @@ TEST_F(ManagerTest, RefusesWhatItCanNotDoAndChangesNothing) {
   EXPECT_TRUE(manager_->apply("wan0", std::move(dangling)).error().is(bad_policy));
   inside_->send(frame(sized_v4(100)));
   EXPECT_TRUE(outside_->receive());
+}
+
+class TwoWorkers : public ManagerTest {
+ protected:
+  void SetUp() override { start(2); }
+};
+
+TEST_F(TwoWorkers, NeverShareANonceOrASequenceNumber) {
+  constexpr std::uint32_t each = 300;
+  ASSERT_TRUE(manager_->apply("wan0", protect_all(Suite::aes_128_gcm_16)));
+  for (std::uint32_t k = 0; k < each; ++k)
+    for (const unsigned queue : {0u, 1u}) inside_->send(frame(sized_v4(100, k)), queue);
+  std::set<Bytes> ivs;
+  std::set<std::uint32_t> sequences;
+  std::set<std::uint8_t> sender_ids;
+  for (const unsigned queue : {0u, 1u}) {
+    std::uint32_t previous = 0;
+    for (std::uint32_t k = 0; k < each; ++k) {
+      const auto sealed = outside_->receive(queue);
+      ASSERT_TRUE(sealed);
+      const Bytes packet = packet_of(*sealed);
+      const auto opened = open(make_sa(Suite::aes_128_gcm_16), packet);
+      ASSERT_TRUE(opened);
+      EXPECT_GT(opened->sequence, previous);
+      previous = opened->sequence;
+      EXPECT_TRUE(sequences.insert(opened->sequence).second);
+      EXPECT_TRUE(ivs.insert(Bytes(packet.begin() + 28, packet.begin() + 36)).second);
+      sender_ids.insert(packet[29]);
+      // Each worker receives what it sent, in its own window.
+      outside_->send(*sealed, queue);
+    }
+    for (std::uint32_t k = 0; k < each; ++k) EXPECT_TRUE(inside_->receive(queue));
+  }
+  EXPECT_EQ(sender_ids, (std::set<std::uint8_t>{0x21, 0x22}));
+  EXPECT_EQ(*sequences.rbegin(), 2 * each);
+  for (const NamedCounter& drop : manager_->usage("wan0").drops)
+    EXPECT_EQ(drop.value, 0u) << drop.name;
+  EXPECT_EQ(manager_->usage("wan0").sas.at(0).packets_out, 2 * each);
+}
+
+TEST_F(TwoWorkers, BothReachTheMembersKernel) {
+  ASSERT_TRUE(manager_->apply("wan0", Snapshot{}));
+  Ipv4 to_us;
+  to_us.destination = "10.191.61.116";
+  for (const unsigned queue : {0u, 1u}) {
+    outside_->send(frame(ip(to_us, udp(848, 848, 20))), queue);
+    EXPECT_TRUE(punt_->receive(queue));
+  }
 }
 
 TEST(Manager, SaysWhichDeviceIsMissing) {
