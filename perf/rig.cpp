@@ -91,7 +91,7 @@ std::vector<Bytes> Rig::sealed(const std::vector<Bytes>& clear, rte_mempool& poo
 }
 
 Rig::Rig(const Options& options, rte_mempool& pool, const std::string& directory)
-    : pool_(pool), keys_(need(Cipher::create())), replay_window_(options.replay_window) {
+    : keys_(need(Cipher::create())), replay_window_(options.replay_window) {
   make_policy(options);
   std::vector<Bytes> frames = clear_frames(options.inner_sizes);
   if (!options.encrypt) frames = sealed(frames, pool);

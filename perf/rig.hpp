@@ -40,7 +40,6 @@ class Rig {
   void make_policy(const Options& options);
   std::vector<Bytes> sealed(const std::vector<Bytes>& clear, rte_mempool& pool);
 
-  rte_mempool& pool_;
   dataplane::WorkerCounters counters_;
   std::unique_ptr<dataplane::Cipher> keys_;
   std::shared_ptr<dataplane::SaState> sa_;
