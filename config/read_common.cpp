@@ -157,6 +157,10 @@ ike::IsakmpOptions read_isakmp(ReadContext& context, const Json& value) {
     object.reject("fragment_size", "0, or 576 to 65000", "choose a number in that range");
   }
   out.nat_traversal = object.flag("nat_traversal", out.nat_traversal);
+  out.nat_port = static_cast<std::uint16_t>(object.number("nat_port", out.nat_port, 1, 65535));
+  out.half_open_timeout =
+      object.seconds("half_open_timeout", out.half_open_timeout, seconds(1), seconds(600));
+  out.rekey = object.flag("rekey", out.rekey);
   out.half_open_max = object.number("half_open_max", out.half_open_max, 1, 100'000);
   out.half_open_max_per_address =
       object.number("half_open_max_per_address", out.half_open_max_per_address, 1, 1000);

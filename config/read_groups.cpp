@@ -298,6 +298,10 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
       "retry_initial", out.registration_retry_initial, milliseconds(100), seconds(600));
   out.registration_retry_max =
       object.milliseconds("retry_max", out.registration_retry_max, milliseconds(100), hours(1));
+  const auto window = object.number("replay_window", out.replay_window, 0, 4096);
+  if (window % 64 != 0)
+    object.reject("replay_window", "0, or a multiple of 64", "choose 64, 128, …");
+  out.replay_window = static_cast<std::uint16_t>(window);
   out.reregister_jitter =
       object.milliseconds("reregister_jitter", out.reregister_jitter, milliseconds(0), hours(1));
   out.acknowledge_jitter = object.milliseconds("acknowledge_jitter", out.acknowledge_jitter,

@@ -35,7 +35,7 @@ Daemon::Daemon(config::Configuration configuration, std::unique_ptr<Runtime> run
              describe_isakmp(datagram.payload);
     });
     for (GroupNode* node : {server_.get(), member_.get()}) {
-      if (node == nullptr || node->local().port != datagram.local.port) continue;
+      if (node == nullptr || !node->listens_at(datagram.local.port)) continue;
       const IpAddress& address = node->local().address;
       if (!address.is_unspecified() && address != datagram.local.address) continue;
       node->on_datagram(runtime_->clock.now(), datagram);
@@ -131,7 +131,9 @@ Status Daemon::start_trustpoints() {
 
 Status Daemon::start_dataplane() {
   if (!configuration_.group_member || !configuration_.dataplane) return {};
-  COHORT_TRY(auto manager, dataplane::Manager::create(*configuration_.dataplane));
+  dataplane::DataplaneOptions options = *configuration_.dataplane;
+  options.start_workers = false;  // until every port pair has its policy
+  COHORT_TRY(auto manager, dataplane::Manager::create(std::move(options)));
   for (const std::string& sentence : manager->advice()) {
     runtime_->outbox.report(Event{&events::advice, {{"advice", sentence}}});
   }
@@ -144,6 +146,10 @@ Status Daemon::start_dataplane() {
 Status Daemon::bind(const Endpoint& local) {
   bool missing = false;
   COHORT_CHECK(runtime_->network->bind(local, missing));
+  const ike::IsakmpOptions& isakmp = configuration_.isakmp;
+  if (isakmp.nat_traversal && isakmp.nat_port != local.port) {
+    COHORT_CHECK(runtime_->network->bind({local.address, isakmp.nat_port}, missing));
+  }
   if (missing) {
     runtime_->outbox.report(Event{&events::address_missing, {{"address", local.text()}}});
   }
@@ -186,6 +192,7 @@ Status Daemon::start_group_member() {
   for (const gdoi::GroupMemberOptions& group : role.groups) {
     COHORT_CHECK(member_->member()->add_group(runtime_->clock.now(), group));
   }
+  runtime_->dataplane->manager()->start();
   return {};
 }
 

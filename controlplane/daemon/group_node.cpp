@@ -7,6 +7,7 @@ namespace cohort::daemon {
 
 GroupNode::GroupNode(World& world, ike::IsakmpOptions options)
     : local_(options.local),
+      nat_port_(options.nat_traversal ? std::optional(options.nat_port) : std::nullopt),
       jobs_(world.jobs),
       world_{world.clock,       world.random, world.outbox,   world.store,
              world.credentials, jobs_,        world.dataplane},

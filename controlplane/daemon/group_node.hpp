@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "config/configuration.hpp"
@@ -32,6 +33,10 @@ class GroupNode final : public Node {
   static std::unique_ptr<GroupNode> group_member(World& world, ike::IsakmpOptions options);
 
   [[nodiscard]] const Endpoint& local() const { return local_; }
+  /// Its own port, and with NAT traversal that of RFC 3947.
+  [[nodiscard]] bool listens_at(std::uint16_t port) const {
+    return port == local_.port || (nat_port_ && port == *nat_port_);
+  }
   [[nodiscard]] ike::Isakmp& isakmp() { return isakmp_; }
   [[nodiscard]] const ike::Isakmp& isakmp() const { return isakmp_; }
   [[nodiscard]] gdoi::KeyServer* server() const { return server_.get(); }
@@ -48,6 +53,7 @@ class GroupNode final : public Node {
   GroupNode(World& world, ike::IsakmpOptions options);
 
   Endpoint local_;
+  std::optional<std::uint16_t> nat_port_;
   NodeJobs jobs_;
   World world_;  ///< the one we were given, with our jobs_
   ike::Isakmp isakmp_;
