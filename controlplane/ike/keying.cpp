@@ -23,6 +23,7 @@ Secret cipher_key_of(crypto::Cipher cipher, crypto::Hash hash, const Secret& ske
   if (skeyid_e.size() >= wanted) return Secret(skeyid_e.view().first(wanted));
   const std::array<std::uint8_t, 1> zero{0};
   Bytes key;
+  key.reserve(wanted + skeyid_e.size());  // so that no copy stays behind when it grows
   Secret block = prf(hash, skeyid_e, {zero});
   for (;;) {
     key.insert(key.end(), block.view().begin(), block.view().end());

@@ -23,7 +23,16 @@ class SecureExchange {
   SecureExchange(const Phase1Keys& keys, const Cookie& initiator, const Cookie& responder,
                  std::uint32_t message_id);
 
+  /// Wiped when it goes: a chain may carry keys.
   struct Opened {
+    Opened() = default;
+    Opened(Bytes plain_in, Bytes next_iv_in)
+        : plain(std::move(plain_in)), next_iv(std::move(next_iv_in)) {}
+    Opened(Opened&&) noexcept = default;
+    Opened& operator=(Opened&&) noexcept = default;
+    Opened(const Opened&) = delete;
+    Opened& operator=(const Opened&) = delete;
+    ~Opened() { zeroize(plain); }
     Bytes plain;  ///< payload chain with its padding
     Bytes next_iv;
   };
