@@ -3,6 +3,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controlplane/world/world.hpp"
@@ -25,6 +26,11 @@ class Trustpoint {
   [[nodiscard]] Status load(const KeyPairs& keys);
 
   [[nodiscard]] const TrustpointOptions& options() const { return options_; }
+  /// An operator's challenge password in place of the configuration's, for the requests of this
+  /// process; it is kept nowhere else.
+  void use_challenge_password(Secret password) {
+    options_.challenge_password = std::move(password);
+  }
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] bool is_authenticated() const { return !trust_.anchors.empty(); }
   [[nodiscard]] const Trust& trust() const { return trust_; }

@@ -161,7 +161,7 @@ Result<Json> pki_start(Daemon& daemon, const Arguments& arguments) {
 }
 
 Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"trustpoint", "accept", "fingerprint_sha256"}));
+  COHORT_CHECK(arguments.only({"trustpoint", "accept", "fingerprint_sha256", "challenge"}));
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
   COHORT_TRY(const bool accept, arguments.flag("accept", false));
   COHORT_TRY(const std::string seen, arguments.text("fingerprint_sha256"));
@@ -169,6 +169,12 @@ Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
   // The yes is for the certificate that the operator saw, not for one that came since.
   if (!offer || offer->fingerprint_sha256 != seen) {
     return fail(bad_argument, "the authority's certificate is another one now; look again");
+  }
+  COHORT_TRY(std::string challenge, arguments.text_or("challenge", ""));
+  // Before the decision, since the request goes out with it.
+  if (!challenge.empty()) {
+    enrolment->trustpoint().use_challenge_password(Secret::of_text(challenge));
+    zeroize(challenge);
   }
   COHORT_CHECK(enrolment->decide(accept));
   daemon.audit(accept ? "crypto pki authenticate: yes" : "crypto pki authenticate: no",

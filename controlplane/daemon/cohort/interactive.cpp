@@ -53,9 +53,20 @@ int failed(const std::string& text) {
   return 1;
 }
 
-/// 0 when the authority is accepted in the end.
+/// The challenge password that an operator chooses; empty for none.
+std::string ask_challenge() {
+  fmt::print(
+      "% Create a challenge password. You need to verbally provide this\n"
+      "    password to the CA Administrator in order to revoke your certificate.\n"
+      "    For security reasons your password is not saved in the configuration.\n"
+      "    Please make a note of it.\n");
+  return ask_passphrase("", "Password: ", true).value_or("");
+}
+
+/// 0 when the authority is accepted in the end. `enrolling`: a request follows, so a challenge
+/// password is asked for when a person is there and the configuration has none.
 int authenticate(const Client& client, const std::string& trustpoint, const Json& progress,
-                 std::optional<bool> assume) {
+                 std::optional<bool> assume, bool enrolling) {
   const Json& offer = object_of(progress, "offer");
   fmt::print("Certificate has the following attributes:\n");
   fmt::print("       Subject: {}\n", text_of(offer, "subject"));
@@ -64,10 +75,14 @@ int authenticate(const Client& client, const std::string& trustpoint, const Json
   fmt::print("       Fingerprint SHA256: {}\n\n",
              fingerprint_text(text_of(offer, "fingerprint_sha256")));
   const bool accept = assume ? *assume : ask_yes("% Do you accept this certificate?");
-  const auto done =
-      client.ask("pki decide", {{"trustpoint", trustpoint},
-                                {"accept", accept},
-                                {"fingerprint_sha256", text_of(offer, "fingerprint_sha256")}});
+  Json decision{{"trustpoint", trustpoint},
+                {"accept", accept},
+                {"fingerprint_sha256", text_of(offer, "fingerprint_sha256")}};
+  if (accept && enrolling && !assume && !flag_of(progress, "challenge")) {
+    const std::string challenge = ask_challenge();
+    if (!challenge.empty()) decision["challenge"] = challenge;
+  }
+  const auto done = client.ask("pki decide", decision);
   if (!done) return failed(done.error());
   fmt::print("{}\n", accept ? "Trustpoint CA certificate accepted."
                             : "% The CA certificate was not accepted.");
@@ -84,7 +99,7 @@ int pki_authenticate(const Client& client, const std::string& trustpoint,
     fmt::print("% The certificate authority of {} is already accepted.\n", clean(trustpoint));
     return 0;
   }
-  return authenticate(client, trustpoint, *progress, assume);
+  return authenticate(client, trustpoint, *progress, assume, false);
 }
 
 int pki_enroll(const Client& client, const std::string& trustpoint, std::optional<bool> assume) {
@@ -99,7 +114,7 @@ int pki_enroll(const Client& client, const std::string& trustpoint, std::optiona
     fmt::print(
         "% You must authenticate the Certificate Authority before\n you can enroll with it.\n"
         "% Attempting authentication first.\n");
-    if (authenticate(client, trustpoint, *progress, assume) != 0) return 1;
+    if (authenticate(client, trustpoint, *progress, assume, true) != 0) return 1;
   }
   fmt::print("% Start certificate enrollment ..\n");
   const std::string subject = text_of(*progress, "subject_name");
@@ -110,9 +125,9 @@ int pki_enroll(const Client& client, const std::string& trustpoint, std::optiona
   if (!hostname.empty()) {
     fmt::print("% The subject name in the certificate includes: {}\n", hostname);
   }
-  fmt::print("% Challenge password: {}\n", flag_of(*progress, "challenge")
-                                               ? "that of the configuration"
-                                               : "none in the configuration");
+  if (flag_of(*progress, "challenge")) {
+    fmt::print("% The challenge password is that of the configuration.\n");
+  }
   fmt::print("% Certificate request sent to Certificate Authority\n");
   progress = wait_for(client, trustpoint, [](const Json& now) {
     const std::string state = text_of(now, "state");
