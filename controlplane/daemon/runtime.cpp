@@ -69,6 +69,19 @@ void DaemonOutbox::refuse(Refusal refusal) {
   log_.write(refusal);
 }
 
+void DaemonOutbox::join_multicast(const IpAddress& group, const IpAddress& local) {
+  if (network_ == nullptr) return;
+  const auto at = network_->local_at(local);
+  if (!at) return;
+  if (const Status joined = network_->join(*at, group); !joined)
+    report(Event{&events::send_trouble, {{"error", joined.error().text()}}});
+}
+
+void DaemonOutbox::leave_multicast(const IpAddress& group, const IpAddress& local) {
+  if (network_ == nullptr) return;
+  if (const auto at = network_->local_at(local)) network_->leave(*at, group);
+}
+
 Result<std::unique_ptr<Runtime>> Runtime::create(const config::Configuration& configuration) {
   auto out = std::make_unique<Runtime>();
   const std::string name =

@@ -30,6 +30,8 @@ class DaemonOutbox final : public Outbox {
   void send(Datagram datagram) override;
   void report(Event event) override;
   void refuse(Refusal refusal) override;
+  void join_multicast(const IpAddress& group, const IpAddress& local) override;
+  void leave_multicast(const IpAddress& group, const IpAddress& local) override;
 
  private:
   EventLog& log_;

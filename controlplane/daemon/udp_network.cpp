@@ -14,6 +14,7 @@ namespace cohort::daemon {
 namespace {
 
 constexpr int receive_buffer = 4 * 1024 * 1024;  // a registration storm waits here
+constexpr int multicast_hops = 64;               // rekeys cross a routed network
 constexpr int datagrams_per_turn = 64;           // then timers and the operator get theirs
 
 /// A socket address of either family.
@@ -93,6 +94,7 @@ tl::unexpected<Error> failed(const Endpoint& local) {
 
 struct UdpNetwork::Socket {
   Endpoint local;
+  IpAddress group;  ///< of a socket that only listens to it
   int fd = -1;
   EventLoop::Watch watch;
 
@@ -118,10 +120,15 @@ Status UdpNetwork::bind(const Endpoint& local, bool& missing) {
     set_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
     // Messages larger than a link are fragmented rather than lost to a stale path MTU.
     set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
+    set_option(fd, IPPROTO_IP, IP_MULTICAST_TTL, multicast_hops);
+    if (!local.address.is_unspecified()) {
+      (void)::setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, local.address.bytes().data(), 4);
+    }
   } else {
     set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT);
+    set_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, multicast_hops);
   }
   SocketAddress address = to_socket(local);
   missing = false;
@@ -137,24 +144,56 @@ Status UdpNetwork::bind(const Endpoint& local, bool& missing) {
   return {};
 }
 
+// A socket that is bound to one address of ours hears no multicast, so each group has one of its
+// own, bound to the group.
 Status UdpNetwork::join(const Endpoint& local, const IpAddress& group) {
-  for (const auto& socket : sockets_) {
-    if (socket->local != local || group.family() != local.address.family()) continue;
-    int done = 0;
-    if (group.is_v4()) {
-      ip_mreqn request{};
-      std::memcpy(&request.imr_multiaddr, group.bytes().data(), 4);
-      std::memcpy(&request.imr_address, local.address.bytes().data(), 4);
-      done = ::setsockopt(socket->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
-    } else {
-      ipv6_mreq request{};
-      std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), 16);
-      done = ::setsockopt(socket->fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof request);
-    }
-    if (done == 0 || errno == EADDRINUSE) return {};
-    return fail(socket_failed, "join " + group.text() + ": " + std::strerror(errno));
+  if (group.family() != local.address.family())
+    return fail(socket_failed, "join " + group.text() + " at " + local.text() + ": two families");
+  for (const auto& known : groups_) {
+    if (known->local == local && known->group == group) return {};
   }
-  return fail(socket_failed, "no socket at " + local.text() + " to join " + group.text());
+  auto socket = std::make_unique<Socket>();
+  socket->local = local;
+  socket->group = group;
+  const bool v4 = group.is_v4();
+  socket->fd = ::socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (socket->fd < 0) return failed(local);
+  set_option(socket->fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  SocketAddress address = to_socket({group, local.port});
+  if (::bind(socket->fd, address.get(), address.size) != 0) return failed({group, local.port});
+  int done = 0;
+  if (v4) {
+    ip_mreqn request{};
+    std::memcpy(&request.imr_multiaddr, group.bytes().data(), 4);
+    std::memcpy(&request.imr_address, local.address.bytes().data(), 4);
+    done = ::setsockopt(socket->fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+    set_option(socket->fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+  } else {
+    ipv6_mreq request{};
+    std::memcpy(&request.ipv6mr_multiaddr, group.bytes().data(), 16);
+    done = ::setsockopt(socket->fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof request);
+  }
+  if (done != 0) return fail(socket_failed, "join " + group.text() + ": " + std::strerror(errno));
+  Socket* raw = socket.get();
+  socket->watch = loop_.on_readable(socket->fd, [this, raw] { drain(*raw); });
+  groups_.push_back(std::move(socket));
+  return {};
+}
+
+void UdpNetwork::leave(const Endpoint& local, const IpAddress& group) {
+  std::erase_if(groups_,
+                [&](const auto& known) { return known->local == local && known->group == group; });
+}
+
+std::optional<Endpoint> UdpNetwork::local_at(const IpAddress& address) const {
+  for (const auto& socket : sockets_) {
+    if (socket->local.address == address) return socket->local;
+    if (socket->local.address.is_unspecified() &&
+        socket->local.address.family() == address.family()) {
+      return Endpoint{address, socket->local.port};
+    }
+  }
+  return std::nullopt;
 }
 
 void UdpNetwork::drain(Socket& socket) {

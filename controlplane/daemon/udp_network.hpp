@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "controlplane/base/address.hpp"
@@ -29,8 +30,12 @@ class UdpNetwork {
   /// Opens a socket; an unspecified address takes every one of its family. An address that is not
   /// on this machine (yet) works once it is; `missing` is then set to true.
   Status bind(const Endpoint& local, bool& missing);
-  /// Receives what is sent to a multicast group at `local`'s socket.
+  /// Receives what is sent to a multicast group at `local`'s port, on the interface of its address,
+  /// as if it had come to `local`. Joining twice changes nothing.
   Status join(const Endpoint& local, const IpAddress& group);
+  void leave(const Endpoint& local, const IpAddress& group);
+  /// The port of the socket at an address, which a group is joined on.
+  [[nodiscard]] std::optional<Endpoint> local_at(const IpAddress& address) const;
   Status send(const Datagram& datagram);
   [[nodiscard]] const Counters& counters() const { return counters_; }
 
@@ -42,6 +47,7 @@ class UdpNetwork {
   EventLoop& loop_;
   Receive receive_;
   std::vector<std::unique_ptr<Socket>> sockets_;
+  std::vector<std::unique_ptr<Socket>> groups_;  ///< one for each joined group; never sent from
   Counters counters_;
 };
 

@@ -82,6 +82,27 @@ TEST_F(Udp, AnAddressThatIsNotHereYetIsSaid) {
   EXPECT_TRUE(missing);
 }
 
+// A rekey to a multicast address reaches a socket that is bound to one address of ours.
+TEST_F(Udp, HearsAGroupOnceItHasJoinedAndNotAfterItLeft) {
+  const Endpoint member = bind(loopback);
+  const Endpoint server = bind(other_loopback);
+  const IpAddress group = IpAddress::v4(0xef4d0101);  // 239.77.1.1
+  ASSERT_TRUE(network_.join(member, group));
+  ASSERT_TRUE(network_.join(member, group));
+  ASSERT_TRUE(network_.send({server, {group, member.port}, {9}}));
+  loop_.run();
+  ASSERT_EQ(received_.size(), 1u);
+  EXPECT_EQ(received_[0].local, member) << "the answer leaves from our own address";
+  EXPECT_EQ(received_[0].remote, server);
+  EXPECT_EQ(network_.local_at(loopback), member);
+  network_.leave(member, group);
+  ASSERT_TRUE(network_.send({server, {group, member.port}, {9}}));
+  ASSERT_TRUE(network_.send({server, member, {10}}));
+  loop_.run();
+  ASSERT_EQ(received_.size(), 2u);
+  EXPECT_EQ(received_[1].payload, Bytes{10});
+}
+
 TEST_F(Udp, NoSocketOfThatFamily) {
   const Endpoint one = bind(loopback);
   const Status sent = network_.send({one, {IpAddress::parse("::1").value(), 848}, {1}});
