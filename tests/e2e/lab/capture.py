@@ -5,6 +5,7 @@ import pathlib
 import signal
 import struct
 import subprocess
+import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -65,11 +66,19 @@ class Capture:
 
     def __init__(self, node, interface):
         self.path = node.folder / f"{interface}.pcap"
+        # Without --immediate-mode what is in the kernel's current block is lost at the end.
         self.process = node.start(f"tcpdump-{interface}", "tcpdump", "-i", interface, "-n", "-U",
-                                  "-s", "0", "-B", "16384", "-Z", "root", "-w", self.path)
+                                  "--immediate-mode", "-s", "0", "-B", "65536", "-Z", "root",
+                                  "-w", self.path)
         wait_for(lambda: "listening on" in self.process.output(), 10, "capture")
 
+    def _size_settles(self):
+        before = self.path.stat().st_size
+        time.sleep(0.2)
+        return self.path.stat().st_size == before
+
     def stop(self):
+        wait_for(self._size_settles, 20, "end of the traffic")
         self.process.popen.send_signal(signal.SIGINT)
         self.process.wait(10)
         return read_pcap(self.path)

@@ -33,11 +33,13 @@ def _enrolled(node, hostname, unit, fingerprint):
             "challenge_password": CHALLENGE,
             "revocation_check": "none",
             "auto_enroll_percent": 70,
+            "retry_interval": "1s",
         }},
         "isakmp": {
             "policies": [{"encryption": "aes-256", "hash": "sha256", "group": 14,
                           "authentication": "rsa-sig", "lifetime": "3600s"}],
             "keepalive": {"mode": "periodic", "interval": "15s"},
+            "retransmit_tries": 3,
         },
     }
 
@@ -99,8 +101,8 @@ def group_member(node, fingerprint, servers=("ks1",)):
             "hugepages": False,
             "memory_mb": 128,
             "file_prefix": f"{node.lab.name}-{node.name}",
-            "port_pairs": {"wan": {"inside": "net_af_packet0,iface=inside",
-                                   "outside": "net_af_packet1,iface=outside",
-                                   "punt": "net_tap0,iface=punt"}},
+            "port_pairs": {"wan": {"inside": "net_tap0,iface=inside",
+                                   "outside": "net_tap1,iface=outside",
+                                   "punt": "net_tap2,iface=punt"}},
         },
     }

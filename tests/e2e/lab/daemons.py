@@ -1,11 +1,11 @@
-"""Our programs in the lab: start, stop, and the operator's command."""
+"""Our programs in the lab: start, stop, the operator's command, and the socket behind it."""
 
 import json
 import os
 import pathlib
-import re
+import socket
 
-from lab import configs, topology
+from lab import topology
 from lab.namespaces import LabError, wait_for
 
 BUILD = pathlib.Path(os.environ.get("COHORT_BUILD", "build/release")).resolve()
@@ -18,6 +18,7 @@ class Daemon:
         self.node = node
         self.configuration = configuration
         self.file = node.folder / "cohortd.json"
+        self.socket = configuration["admin"]["socket"]
         self.process = None
 
     def write(self):
@@ -27,16 +28,21 @@ class Daemon:
 
     def start(self):
         self.write()
-        label = f"cohortd{sum(p.log.parent == self.node.folder for p in self.node.lab.processes)}"
-        self.process = self.node.start(label, BUILD / "controlplane/daemon/cohortd", self.file)
-        wait_for(self._answers, 30, f"answer from cohortd on {self.node.name}")
+        self.process = self.node.start("cohortd", BUILD / "controlplane/daemon/cohortd", self.file)
+        wait_for(self._answers, 60, f"answer from cohortd on {self.node.name}")
         return self
 
     def _answers(self):
         if not self.process.running():
             raise LabError(f"cohortd on {self.node.name} ended with status "
                            f"{self.process.popen.returncode}: {self.process.output()[-2000:]}")
-        return self.attempt("show", "version").returncode == 0
+        try:
+            return self.ask("show version")
+        except OSError:  # the socket is not there yet
+            return None
+
+    def alive(self):
+        return self.process.running() and bool(self.ask("show version"))
 
     def stop(self):
         return self.process.stop()
@@ -45,43 +51,69 @@ class Daemon:
         self.process.popen.kill()
         self.process.popen.wait()
 
-    def attempt(self, *words):
-        socket = self.configuration["admin"]["socket"]
-        return self.node.attempt(BUILD / "controlplane/daemon/cohort", "--socket", socket, *words)
+    def ask(self, command, **arguments):
+        """A request on the operator's socket, as `cohort` makes it; the answer's data."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(self.socket)
+            request = {"command": command, "arguments": arguments}
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile(encoding="utf-8") as lines:
+                answer = json.loads(lines.readline())
+        if not answer["ok"]:
+            raise LabError(f"{self.node.name}: {command}: {answer['error']}")
+        return answer["data"]
 
     def cohort(self, *words):
         """Runs the operator's command; returns what it printed."""
-        done = self.attempt(*words)
-        if done.returncode:
-            raise LabError(f"{self.node.name}: cohort {' '.join(words)}: "
-                           + (done.stderr or done.stdout).strip())
-        return done.stdout
+        return self.node.run(BUILD / "controlplane/daemon/cohort", "--socket", self.socket, *words)
 
-    def show(self, *words):
-        """The same as JSON values."""
-        return json.loads(self.cohort("--json", "show", *words))
-
-    def events(self, name):
-        """The events of a name so far, from the event log."""
+    def events(self, mnemonic):
+        """The events of that name so far, from the event log."""
         path = pathlib.Path(self.configuration["logging"]["event_log"])
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [event for event in map(json.loads, lines) if event.get("name") == name]
+        return [event for event in map(json.loads, lines) if event["mnemonic"] == mnemonic]
+
+    def refusals(self):
+        """{reason: how often} over all entries for untrusted data."""
+        counts = {}
+        for row in self.ask("show refusals"):
+            counts[row["reason"]] = counts.get(row["reason"], 0) + row["count"]
+        return counts
 
 
-class Member(Daemon):
+class Enrolled(Daemon):
+    """A daemon that has a trustpoint."""
+
+    def enrolled(self):
+        return all(trustpoint["enrolled"] for trustpoint in self.ask("show crypto pki trustpoints"))
+
+    def certificate(self):
+        return next(one for one in self.ask("show crypto pki certificates")
+                    if one["kind"] == "certificate")
+
+
+class Member(Enrolled):
     def start(self):
         super().start()
         topology.raise_punt(self.node)
         return self
 
     def group(self):
-        return self.show("crypto", "gkm", "group")
+        return self.ask("show crypto gkm group")[0]
 
+    def registered(self):
+        return self.group()["registration"]["registered"]
 
-def fingerprint_of(authority):
-    """As the operator at the authority reads it to the others."""
-    text = authority.cohort("show", "crypto", "pki", "server")
-    found = re.search(r"(?i)sha-?256[^0-9a-f]*((?:[0-9a-f]{2}[: ]?){32})", text)
-    if not found:
-        raise LabError("the authority shows no SHA-256 fingerprint:\n" + text)
-    return re.sub("[^0-9a-fA-F]", "", found.group(1))
+    def sending(self):
+        """SPIs that it sends with, in the order of the policy."""
+        return [tek["spi"] for tek in self.group()["teks"] if tek["sending"]]
+
+    def drops(self):
+        """{reason: packets}, without the zeros."""
+        drops = self.ask("show dataplane counters")[0]["drops"]
+        return {reason: count for reason, count in drops.items() if count}
+
+    def esp_sa(self):
+        """Rows for tshark's `esp_sa` table; the keys of this lab, no secret of anybody."""
+        return self.ask("gm export-lab-keys")["esp_sa"].splitlines()

@@ -53,7 +53,7 @@ class Process:
             if dies_with_us:
                 libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-        with open(log, "ab") as out:
+        with open(log, "xb") as out:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                           start_new_session=True, preexec_fn=in_child)
 
@@ -128,7 +128,9 @@ class Node:
         return done.stdout
 
     def start(self, label, *argv):
-        process = Process(self._inside(argv), self.folder / f"{label}.log", not self.lab.keep)
+        number = len(self.lab.processes) + 1  # a log of its own for each start
+        log = self.folder / f"{label}-{number}.log"
+        process = Process(self._inside(argv), log, not self.lab.keep)
         self.lab.processes.append(process)
         return process
 

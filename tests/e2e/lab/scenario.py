@@ -21,7 +21,7 @@ class Checks:
         return bool(holds)
 
 
-def _logs(lab):
+def print_logs(lab):
     for process in lab.processes:
         lines = process.output().splitlines()[-60:]
         state = "running" if process.running() else f"ended with {process.popen.returncode}"
@@ -40,6 +40,6 @@ def run(body):
         except Exception:  # a bug of the scenario is a failure with its traceback, not a crash
             check("the scenario runs to its end", False, traceback.format_exc())
         if check.failed:
-            _logs(lab)
+            print_logs(lab)
     print(f"1..{check.count}")
     sys.exit(1 if check.failed else 0)

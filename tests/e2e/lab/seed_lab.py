@@ -1,7 +1,7 @@
 """The seed lab with our daemons in it, brought up step by step."""
 
 from lab import capture, configs, topology, traffic
-from lab.daemons import Daemon, Member, fingerprint_of
+from lab.daemons import Daemon, Enrolled, Member
 from lab.namespaces import LabError, wait_for
 from lab.topology import SITE1, SITE2
 
@@ -9,8 +9,8 @@ from lab.topology import SITE1, SITE2
 class SeedLab:
     """Network first, daemons by their own calls; up() does all of it in order."""
 
-    def __init__(self, lab):
-        topology.build(lab)
+    def __init__(self, lab, key_servers=1):
+        topology.build(lab, key_servers)
         self.lab = lab
         self.wan, self.h1, self.h2 = (lab.nodes[name] for name in ("wan", "h1", "h2"))
         self.fingerprint = None
@@ -19,11 +19,11 @@ class SeedLab:
     def start_authority(self):
         node = self.lab.nodes["ca"]
         self.ca = Daemon(node, configs.certificate_authority(node)).start()
-        self.fingerprint = fingerprint_of(self.ca)
+        self.fingerprint = self.ca.ask("show crypto pki server")["fingerprint_sha256"]
 
     def start_key_server(self, **options):
         node = self.lab.nodes["ks1"]
-        self.ks = Daemon(node, configs.key_server(node, self.fingerprint, **options)).start()
+        self.ks = Enrolled(node, configs.key_server(node, self.fingerprint, **options)).start()
         self.await_enrolled(self.ks)
 
     def start_members(self):
@@ -45,9 +45,7 @@ class SeedLab:
 
     @staticmethod
     def await_enrolled(daemon, seconds=60):
-        wait_for(lambda: "CERTIFICATE" in daemon.attempt(
-            "show", "crypto", "pki", "certificates").stdout.upper(), seconds,
-            f"certificate for {daemon.node.name}")
+        wait_for(daemon.enrolled, seconds, f"certificate for {daemon.node.name}")
 
     @staticmethod
     def await_registered(member, seconds=60):
@@ -72,10 +70,11 @@ class SeedLab:
         networks = (SITE1.network6, SITE2.network6) if six else (SITE1.network, SITE2.network)
         return capture.between(packets, *networks)
 
-    def rekey(self):
-        """Replaces the traffic keys and waits until both members send with the new ones."""
+    def rekey(self, kek=False):
+        """Replaces the traffic keys (and the key-encryption key), and waits until both members
+        send with the new ones."""
         before = {spi for member in (self.gm1, self.gm2) for spi in member.sending()}
-        self.ks.cohort("crypto", "gkm", "ks", "rekey", configs.GROUP)
+        self.ks.ask("ks rekey", group=configs.GROUP, kek=kek)
 
         def taken():
             return all(set(member.sending()) and not before & set(member.sending())

@@ -86,11 +86,13 @@ def _add_server(lab, wan, name):
 
 def _add_site(lab, wan, site):
     member, host = lab.node(site.member), lab.node(site.host)
-    # The kernel owns nothing of these two cables: it must not answer what the dataplane forwards.
+    # The kernel owns nothing of the two ports: it must not answer what the dataplane forwards.
     member.sysctl(net__ipv6__conf__default__disable_ipv6=1, net__ipv4__conf__all__arp_ignore=1,
                   net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__default__rp_filter=0)
-    lab.link(member, "inside", host, "eth0")
-    lab.link(member, "outside", wan, site.member)
+    lab.link(member, "cable-in", host, "eth0")
+    lab.link(member, "cable-out", wan, site.member)
+    _add_port(member, "inside", "cable-in")
+    _add_port(member, "outside", "cable-out")
     member.sysctl(net__ipv6__conf__default__disable_ipv6=0)
     # Persistent, so that it keeps its addresses while no dataplane has it open.
     member.ip("tuntap add dev punt mode tap multi_queue")
@@ -111,6 +113,17 @@ def _add_site(lab, wan, site):
     wan.run("ethtool", "-K", site.member, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
 
 
+def _add_port(member, port, cable):
+    """A tap for the dataplane, bridged to the cable. Opened directly by net_af_packet, the cable
+    would do too, but then the kernel reassembles IPv4 fragments before the dataplane sees them
+    (DPDK asks for PACKET_FANOUT_FLAG_DEFRAG). The queue is long for a machine that is busy."""
+    bridge = f"br-{port}"
+    member.ip(f"tuntap add dev {port} mode tap multi_queue", f"link set {port} txqueuelen 20000",
+              f"link add name {bridge} type bridge mcast_snooping 0 ageing_time 0",
+              f"link set {cable} master {bridge}", f"link set {port} master {bridge}",
+              f"link set {port} up", f"link set {bridge} up")
+
+
 def raise_punt(member):
     """Routes of the member itself; they are gone whenever a dataplane has closed the tap."""
     member.ip("link set punt up", *(line.replace("route add", "route replace")
@@ -120,6 +133,6 @@ def raise_punt(member):
 def bridge_instead_of_dataplane(member):
     """A plain bridge does what a member does, but encrypt: for testing the lab itself."""
     address = next(site.address for site in SITES if site.member == member.name)
-    member.ip("link del punt", "link add name punt type bridge", "link set inside master punt",
-              "link set outside master punt", f"addr add {address}/32 dev punt")
+    member.ip("link del punt", "link add name punt type bridge", "link set cable-in master punt",
+              "link set cable-out master punt", f"addr add {address}/32 dev punt")
     raise_punt(member)
