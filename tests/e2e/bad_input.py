@@ -99,7 +99,7 @@ def at_admin_socket(seed, check):
         check("admin socket: a group that is not there is refused by name", False)
     except LabError as error:
         check("admin socket: a group that is not there is refused by name",
-              "no_group" in str(error), error)
+              "no_such_group" in str(error), error)
     check("admin socket: the daemon lives", seed.ks.alive())
 
 

@@ -61,6 +61,7 @@ def bring_up(story, seed):
 
 
 def talk(story, seed, fast):
+    seed.warm_up()
     tap = seed.tap()
     count = 5 if fast else 20
     answered = seed.ping(count=count)
@@ -120,7 +121,7 @@ The lab stays up. To play with it (as root):
   ip netns exec {lab.name}-wan tcpdump -ni gm1
   {command} --socket {lab.folder}/gm1/admin.sock show crypto gkm group
   {command} --socket {lab.folder}/ks1/admin.sock show crypto gkm ks members
-  {command} --socket {lab.folder}/ks1/admin.sock crypto gkm ks rekey GETVPN
+  {command} --socket {lab.folder}/ks1/admin.sock ks rekey GETVPN
 Namespaces: {', '.join(lab.name + '-' + name for name in lab.nodes)}.
 Files of each machine: {lab.folder}/NAME. To remove it all: ./run demo --down""")
 

@@ -7,14 +7,15 @@ from lab.topology import SITE2
 
 def body(lab, check):
     seed = SeedLab(lab).up(acl=configs.ACCESS_LIST + configs.ACCESS_LIST_6)
+    seed.warm_up(SITE2.host_ip6)
     tap = seed.tap()
     answered = seed.ping(SITE2.host_ip6, count=10)
     check("every ping over IPv6 is answered", answered == 10, answered)
     for back in (False, True):
         outcome = seed.transfer(back=back, six=True)
         check(f"TCP over IPv6 {'to h1' if back else 'to h2'} is intact", outcome["intact"], outcome)
-    # In IPv6 the host fragments: the first of them may teach it the path's MTU.
-    seed.h1.attempt("ping", "-n", "-c", "1", "-W", "1", "-s", "3000", SITE2.host_ip6)
+    # In IPv6 only the hosts fragment: each learns the path's MTU from its first that is too big.
+    seed.h1.attempt("ping", "-n", "-c", "3", "-W", "1", "-i", "0.3", "-s", "3000", SITE2.host_ip6)
     done = seed.h1.attempt("ping", "-n", "-c", "3", "-i", "0.1", "-s", "3000", SITE2.host_ip6)
     check("pings of 3000 octets over IPv6 are answered", " 0% packet loss" in done.stdout,
           done.stdout)

@@ -7,6 +7,7 @@ from lab.topology import SITE1, SITE2
 
 
 def traffic_is_protected(seed, check, label):
+    seed.warm_up()
     tap = seed.tap()
     answered = seed.ping(count=10)
     check(f"{label}: every ping is answered", answered == 10, answered)

@@ -57,6 +57,10 @@ class SeedLab:
                                            target)
         return int(done.stdout.split(" received")[0].rpartition(" ")[2])
 
+    def warm_up(self, target=SITE2.host_ip):
+        """Until the first answer: neighbours are found, what a busy machine delayed has come."""
+        wait_for(lambda: self.ping(target, 1), 20, f"answer from {target}")
+
     def transfer(self, octets=2_000_000, back=False, six=False):
         """A TCP transfer both ways, opened from one of the sides."""
         near, far, site = (self.h2, self.h1, SITE1) if back else (self.h1, self.h2, SITE2)

@@ -89,6 +89,9 @@ def _add_site(lab, wan, site):
     # The kernel owns nothing of the two ports: it must not answer what the dataplane forwards.
     member.sysctl(net__ipv6__conf__default__disable_ipv6=1, net__ipv4__conf__all__arp_ignore=1,
                   net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__default__rp_filter=0)
+    # Where br_netfilter is loaded, a bridge would judge and filter the packets that pass it.
+    member.run("sh", "-c", "for file in /proc/sys/net/bridge/bridge-nf-call-*; do "
+               "[ ! -e $file ] || echo 0 > $file; done")
     lab.link(member, "cable-in", host, "eth0")
     lab.link(member, "cable-out", wan, site.member)
     _add_port(member, "inside", "cable-in")
