@@ -11,7 +11,7 @@
 namespace cohort::gdoi {
 namespace {
 
-constexpr std::size_t sender_ids_per_member_max = 32;
+constexpr std::size_t sender_ids_per_member_max = sender_ids_max;
 
 /// How many sender ids are stored as spent at once: a restart wastes at most these.
 std::uint32_t reservation(std::uint8_t bits) {

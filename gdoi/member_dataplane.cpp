@@ -137,7 +137,13 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
           (out.allowed_transforms.empty() ? "" : ", ") + transform_text(suite);
     }
   }
-  for (const MemberEntry& entry : keys_.entries()) out.acl.push_back(entry.acl.text());
+  bool v4 = keys_.entries().empty(), v6 = false;
+  for (const MemberEntry& entry : keys_.entries()) {
+    out.acl.push_back(entry.acl.text());
+    (entry.acl.selector.source.address.is_v4() ? v4 : v6) = true;
+  }
+  out.crypto_path = v4 && v6 ? "ipv4, ipv6" : v6 ? "ipv6" : "ipv4";
+  out.key_management_path = local_.address.is_v4() ? "ipv4" : "ipv6";
   for (const AclEntry& entry : options_.local_exclusions) out.local_acl.push_back(entry.text());
   if (const auto& kek = keys_.kek()) {
     out.kek = GmKekStatus{kek->kek.spi,

@@ -266,6 +266,31 @@ TEST_F(Pull, deny_entries_reach_members_that_are_ours_in_their_order) {
   EXPECT_EQ(status(member).acl[0], "deny ip 10.0.0.0 0.0.0.15 172.16.0.0 0.0.255.255");
 }
 
+TEST_F(Pull, ipv6_traffic_and_ports_are_selected_as_the_policy_says) {
+  auto policy = default_policy();
+  policy.sas[0].acl = {permit("2001:db8:1::/64", "2001:db8:2::/64"),
+                       permit("10.0.0.0/24", "239.192.1.1/32"), permit("0.0.0.0/0", "10.0.0.0/9")};
+  policy.sas[0].acl[1].selector.protocol = 17;
+  policy.sas[0].acl[1].selector.destination_ports = {5004, 5004};
+  add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_EQ(installed(member).policy.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(installed(member).policy[i].selector, policy.sas[0].acl[i].selector) << i;
+  }
+  EXPECT_EQ(status(member).crypto_path, "ipv4, ipv6");
+}
+
+TEST_F(Pull, more_sender_ids_than_one_key_packet_holds_are_cut_to_what_fits) {
+  auto policy = default_policy();
+  policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
+  add_server("10.9.0.2", policy);
+  add_member("10.9.0.1").options.sender_ids = 64;
+  ASSERT_TRUE(register_all()) << log();
+  EXPECT_EQ(installed(members[0]).sas[0].sender_ids.size(), gdoi::sender_ids_max);
+}
+
 TEST_F(Pull, one_key_can_serve_a_whole_list) {
   auto policy = default_policy();
   policy.sas[0].tek_per_entry = false;
