@@ -128,8 +128,8 @@ TEST(Payloads, a_life_duration_needs_its_type) {
   esp.lifetime_s = WireNumber{60, true};
   SaPayload sa;
   sa.sats.push_back({protocol_esp, esp});
-  Bytes wire = encode_sa(sa);
-  wire.resize(wire.size() - 4);  // the duration
+  const Bytes whole = encode_sa(sa);
+  Bytes wire(whole.begin(), whole.end() - 4);  // without the duration
   wire[14] = static_cast<std::uint8_t>((wire.size() - 12) >> 8);
   wire[15] = static_cast<std::uint8_t>(wire.size() - 12);
   EXPECT_FALSE(decode_sa(wire));
