@@ -101,6 +101,31 @@ std::string_view name_of(MemberState state) {
   return "";
 }
 
+std::vector<GmTekStatus> MemberGroup::tek_status(TimePoint now) const {
+  std::vector<GmTekStatus> out;
+  for (const dataplane::Sa& sa : keys_.snapshot(now).sas) {
+    const MemberTek& tek = keys_.teks().at(sa.spi);
+    GmTekStatus item;
+    item.spi = sa.spi;
+    item.suite = sa.suite;
+    item.transform = transform_text(sa.suite);
+    item.remaining = whole(tek.tek.expires - now);
+    item.replay = sa.replay;
+    item.replay_window = sa.replay_window;
+    item.cipher_key_octets = static_cast<unsigned>(sa.cipher_key.size());
+    item.integrity_key_octets = static_cast<unsigned>(sa.integrity_key.size());
+    item.sender_ids = sa.sender_ids;
+    for (const MemberEntry& entry : keys_.entries()) {
+      const bool ours = std::find(entry.spis.begin(), entry.spis.end(), sa.spi) != entry.spis.end();
+      if (!ours) continue;
+      item.acl.push_back(entry.acl.text());
+      item.sending = item.sending || keys_.send_spi(entry, now) == sa.spi;
+    }
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
 GroupMemberStatus MemberGroup::status(TimePoint now) const {
   GroupMemberStatus out;
   out.name = options_.group_name;
@@ -155,26 +180,7 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
                           kek->seq,
                           kek->offer.acknowledge.has_value()};
   }
-  for (const dataplane::Sa& sa : keys_.snapshot(now).sas) {
-    const MemberTek& tek = keys_.teks().at(sa.spi);
-    GmTekStatus item;
-    item.spi = sa.spi;
-    item.suite = sa.suite;
-    item.transform = transform_text(sa.suite);
-    item.remaining = whole(tek.tek.expires - now);
-    item.replay = sa.replay;
-    item.replay_window = sa.replay_window;
-    item.cipher_key_octets = static_cast<unsigned>(sa.cipher_key.size());
-    item.integrity_key_octets = static_cast<unsigned>(sa.integrity_key.size());
-    item.sender_ids = sa.sender_ids;
-    for (const MemberEntry& entry : keys_.entries()) {
-      const bool ours = std::find(entry.spis.begin(), entry.spis.end(), sa.spi) != entry.spis.end();
-      if (!ours) continue;
-      item.acl.push_back(entry.acl.text());
-      item.sending = item.sending || keys_.send_spi(entry, now) == sa.spi;
-    }
-    out.teks.push_back(std::move(item));
-  }
+  out.teks = tek_status(now);
   return out;
 }
 

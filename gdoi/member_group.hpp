@@ -81,6 +81,7 @@ class MemberGroup {
   void on_keys_timer(TimePoint now);
   void look_at_usage(TimePoint now);
   void follow_multicast();
+  [[nodiscard]] std::vector<GmTekStatus> tek_status(TimePoint now) const;
   void report(const EventKind& kind,
               std::vector<std::pair<std::string_view, std::string>> fields = {}) const;
 
