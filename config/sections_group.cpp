@@ -120,8 +120,9 @@ constexpr auto membership_fields = std::to_array<FieldSpec>({
     {"exclusions", "name of an access list", "",
      "our own deny lines, looked at before the group's policy"},
     {"accepted_transforms", "list of suites", "every one", "refuse a policy with another"},
-    {"replay_window", "0..4096", "64",
-     "packets, where the key server does not say; 0 is none, right for an SA with many senders"},
+    {"replay_window", "0..4096", "0",
+     "packets, where the key server does not say; 0 is none; a window loses packets of an SA that "
+     "several members send on"},
     {"sender_ids", "1..64", "one a worker", "AES-GCM: sender ids to ask for"},
     {"reregister_lead", "duration", "60s",
      "register again this long before the last key ends if no rekey came"},

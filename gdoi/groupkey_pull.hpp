@@ -135,6 +135,8 @@ class PullResponder {
   [[nodiscard]] Result<Bytes> grant(std::optional<std::uint32_t> seq, const KdPayload& kd);
   /// The answer given to this very datagram before, to send again; null if it is new.
   [[nodiscard]] const Bytes* cached_answer(ByteView datagram) const;
+  /// Ni_b, once message 1 is read: HASH(1) has covered it.
+  [[nodiscard]] ByteView member_nonce() const { return ni_; }
   [[nodiscard]] PullState state() const { return state_; }
 
  private:

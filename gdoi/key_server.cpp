@@ -21,6 +21,7 @@ constexpr std::size_t nonce_octets = 32;
 /// One GROUPKEY-PULL. Until message 3 is right it is all that a member has changed here.
 struct Pull {
   PullResponder responder;
+  MemberClaim claim;
   std::string group;
   std::uint64_t generation = 0;     ///< of what was offered
   std::vector<std::uint32_t> spis;  ///< of the TEKs that were offered
@@ -191,11 +192,13 @@ Status KeyServer::Impl::begin(TimePoint now, const ike::Phase1Info& info, const 
   if (groups.empty()) return fail(unknown_group, "no group is configured");
   COHORT_CHECK(room_for_pull(info, groups.front()->state().options));
   COHORT_TRY(ike::SecureExchange exchange, isakmp.begin_exchange(info.id, key.second));
-  Pull pull{PullResponder(std::move(exchange), world.random.bytes(nonce_octets)), {}, 0, {}, {}};
+  Pull pull{
+      PullResponder(std::move(exchange), world.random.bytes(nonce_octets)), {}, {}, 0, {}, {}};
   COHORT_TRY(const IdPayload id, pull.responder.read_request(datagram.payload));
   isakmp.heard(now, info.id);
   COHORT_TRY(KsGroup * group, requested_group(info, id));
-  const SaPayload policy = group->offer(now, info);
+  pull.claim = read_member_nonce(pull.responder.member_nonce());
+  const SaPayload policy = group->offer(now, info, pull.claim);
   COHORT_TRY(const Bytes answer, pull.responder.offer(policy));
   pull.group = group->state().policy().name;
   pull.generation = group->generation();
@@ -213,7 +216,7 @@ Status KeyServer::Impl::finish(TimePoint now, const ike::Phase1Info& info, Pull&
   isakmp.heard(now, info.id);
   COHORT_TRY(KsGroup * group, named(pull.group));
   if (group->generation() != pull.generation) return fail(stale_offer, pull.group);
-  COHORT_TRY(const KsGroup::Grant grant, group->join(now, info, request, pull.spis));
+  COHORT_TRY(const KsGroup::Grant grant, group->join(now, info, pull.claim, request, pull.spis));
   COHORT_TRY(const Bytes answer, pull.responder.grant(grant.seq, grant.kd));
   isakmp.send(info.id, answer);
   world.outbox.report({&events::ks_regs_compl,

@@ -75,7 +75,8 @@ Status KsGroup::may_join(const ike::Phase1Info& info) const {
   return {};
 }
 
-SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info) const {
+SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info,
+                         const MemberClaim& claim) const {
   const GroupPolicy& policy = state_.policy();
   SaPayload sa;
   Endpoint from = state_.options.local;
@@ -85,7 +86,7 @@ SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info) const {
                           ? *policy.rekey.multicast_destination
                           : info.remote;
   sa.sak = make_sak(policy.rekey, *state_.keys.rekey, from, to, now);
-  const Extras extras{info.peer_is_cohort || policy.send_exclusions, info.peer_is_cohort};
+  const Extras extras{claim.cohort || policy.send_exclusions, claim.cohort};
   for (const SatPlan& plan : plan_policy(policy, state_.keys, now)) {
     if (auto sat = make_sat(plan, state_.keys, extras, now)) sa.sats.push_back(std::move(*sat));
   }
@@ -112,7 +113,7 @@ Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std:
 }
 
 Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
-                                     const GapPayload& request,
+                                     const MemberClaim& claim, const GapPayload& request,
                                      const std::vector<std::uint32_t>& spis) {
   COHORT_CHECK(may_join(info));
   std::vector<std::uint32_t> ids;
@@ -132,7 +133,7 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   if (member == nullptr) return fail(members_full);
   sender_.settle(info.remote);
   member->local = info.local;
-  member->cohort = info.peer_is_cohort;
+  member->cohort = claim.cohort;
   member->registered = now;
   ++member->registrations;
   member->unanswered = 0;

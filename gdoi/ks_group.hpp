@@ -8,6 +8,7 @@
 #include "controlplane/ike/isakmp.hpp"
 #include "gdoi/key_server.hpp"
 #include "gdoi/ks_state.hpp"
+#include "gdoi/member_claim.hpp"
 #include "gdoi/rekey_sender.hpp"
 
 namespace cohort::gdoi {
@@ -25,7 +26,8 @@ class KsGroup {
   /// Authorization, and whether there is room. Changes nothing.
   [[nodiscard]] Status may_join(const ike::Phase1Info& info) const;
   /// Message 2 for this peer.
-  [[nodiscard]] SaPayload offer(TimePoint now, const ike::Phase1Info& info) const;
+  [[nodiscard]] SaPayload offer(TimePoint now, const ike::Phase1Info& info,
+                                const MemberClaim& claim) const;
   struct Grant {
     std::uint32_t seq = 0;
     KdPayload kd;
@@ -33,8 +35,8 @@ class KsGroup {
   };
   /// After message 3: the member is on the list and its sender ids are spent, durably. `spis`: the
   /// TEKs that it was offered.
-  Result<Grant> join(TimePoint now, const ike::Phase1Info& info, const GapPayload& request,
-                     const std::vector<std::uint32_t>& spis);
+  Result<Grant> join(TimePoint now, const ike::Phase1Info& info, const MemberClaim& claim,
+                     const GapPayload& request, const std::vector<std::uint32_t>& spis);
   [[nodiscard]] std::uint64_t generation() const { return state_.keys.generation; }
 
   // ---- changes ---------------------------------------------------------------------------------

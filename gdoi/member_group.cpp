@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "gdoi/events.hpp"
+#include "gdoi/member_claim.hpp"
 #include "gdoi/reasons.hpp"
 
 // Registration: which server, phase 1, GROUPKEY-PULL, what to do when it fails.
@@ -12,7 +13,6 @@ namespace {
 
 using namespace std::chrono;
 
-constexpr std::size_t nonce_octets = 32;
 constexpr unsigned tries_on_reused_phase1 = 2;  // it may be dead at the other end
 constexpr Duration attempt_limit_min = seconds{3};
 constexpr Duration pause = milliseconds{10};  // between attempts, so that none can spin
@@ -104,7 +104,8 @@ void MemberGroup::begin_pull(TimePoint now, const ike::Phase1Info& info, bool re
     fail_attempt(now, exchange ? group.error() : exchange.error());
     return;
   }
-  attempt_.pull.emplace(std::move(*exchange), world_.random.bytes(nonce_octets));
+  const bool starts_anew = keys_.teks().empty();
+  attempt_.pull.emplace(std::move(*exchange), make_member_nonce(world_.random, starts_anew));
   auto message = attempt_.pull->request(*group);
   if (!message) {
     fail_attempt(now, message.error());

@@ -17,7 +17,7 @@ struct Member {
   std::string identity;
   Endpoint remote;      ///< where its PULL came from: rekeys go there
   Endpoint local;       ///< where it reached us
-  bool cohort = false;  ///< one of our own programs, by its phase 1 vendor id
+  bool cohort = false;  ///< one of our own programs, by its claim in message 1
   TimePoint registered;
   std::uint64_t registrations = 0;
   std::vector<std::uint32_t> sender_ids;

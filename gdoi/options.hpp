@@ -37,9 +37,9 @@ struct GroupMemberOptions {
   std::vector<dataplane::Suite> accepted_suites;  ///< empty: every suite
   bool allow_weak = false;  ///< accept a Rekey SA with 3DES, or signed with SHA-1 or MD5
   unsigned sender_ids = 1;  ///< how many to ask for: one a worker
-  /// Anti-replay window in packets where the key server does not say (only ours does): 0 for none,
-  /// which is right for an SA with many senders.
-  std::uint16_t replay_window = 64;
+  /// Anti-replay window in packets where the key server does not say (only ours does): 0 for none.
+  /// Anything else is right only if every SA has one sender for each receiver: a group of two.
+  std::uint16_t replay_window = 0;
   /// Register again this long before the last TEK ends if no rekey came, minus a random jitter of
   /// up to half of it; never more than a twentieth of the key's life.
   std::chrono::seconds reregister_lead{60};

@@ -29,7 +29,8 @@ struct Phase1Info {
   /// The older SA with the same peer that this one re-keys; the old one lives on until it expires
   /// or is closed, so that exchanges under it can end.
   std::optional<Phase1Id> replaces;
-  bool peer_is_cohort = false;  ///< sent our vendor id: understands our private attributes
+  /// Sent our vendor id. Nothing authenticates a vendor id: to show, not to decide by.
+  bool peer_is_cohort = false;
 };
 
 /// An exchange above phase 1 (GROUPKEY-PULL, COOP) or beside it (GROUPKEY-PUSH and its ACK).

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "tests/exchange/gdoi_fixture.hpp"
 
 /// Registration: what a member gets, and who gets nothing.
@@ -35,6 +37,33 @@ TEST_F(Pull, a_member_registers_and_its_dataplane_gets_policy_and_keys) {
   EXPECT_EQ(server.host->count(gdoi::events::ks_regs_compl), 1u);
   EXPECT_TRUE(member.host->refusals.empty());
   EXPECT_TRUE(server.host->refusals.empty());
+}
+
+/// Changes our vendor id wherever it passes in clear, as anybody on the path can.
+Fate without_our_vendor_id(const Datagram& datagram) {
+  constexpr std::string_view ours = "cohort group key";
+  Bytes changed = datagram.payload;
+  const auto at = std::search(changed.begin(), changed.end(), ours.begin(), ours.end());
+  if (at == changed.end()) return Fate{};
+  *at = 'C';
+  return Fate{1, {}, changed};
+}
+
+TEST_F(Pull, what_a_member_understands_is_said_under_the_hash_and_not_in_a_vendor_id) {
+  gdoi::GroupPolicy policy = default_policy();
+  policy.sas[0].acl.insert(policy.sas[0].acl.begin(), deny("10.0.0.1/32", "172.16.0.0/16"));
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  net.fate = without_our_vendor_id;
+  ASSERT_TRUE(register_all());
+  ASSERT_FALSE(server.node->isakmp.established().at(0).peer_is_cohort);
+  ASSERT_EQ(installed(member).policy.size(), 3u) << "the exclusion is there";
+  EXPECT_EQ(installed(member).sas.at(0).replay_window, 64);
+}
+
+TEST_F(Pull, where_the_key_server_names_no_window_none_is_guessed) {
+  gdoi::GroupMemberOptions options;
+  EXPECT_EQ(options.replay_window, 0);
 }
 
 TEST_F(Pull, before_registration_traffic_is_dropped_or_passes_as_configured) {

@@ -4,6 +4,7 @@
 #include "gdoi/algorithms.hpp"
 #include "gdoi/authorization.hpp"
 #include "gdoi/groupkey_pull.hpp"
+#include "gdoi/member_claim.hpp"
 #include "gdoi/member_states.hpp"
 #include "gdoi/membership.hpp"
 #include "gdoi/message_rules.hpp"
@@ -12,6 +13,38 @@
 
 namespace cohort::gdoi {
 namespace {
+
+// ---- what a member says of itself
+// ----------------------------------------------------------------
+
+/// Octets that count up: unpredictable to nobody.
+class Counting final : public Random {
+ public:
+  void fill(std::span<std::uint8_t> out) override {
+    for (std::uint8_t& octet : out) octet = next_++;
+  }
+
+ private:
+  std::uint8_t next_ = 0;
+};
+
+TEST(MemberClaims, survive_in_a_nonce_and_are_seen_in_no_other) {
+  Counting random;
+  for (const bool anew : {false, true}) {
+    Bytes nonce = make_member_nonce(random, anew);
+    EXPECT_EQ(nonce.size(), 32u);
+    EXPECT_EQ(read_member_nonce(nonce), (MemberClaim{true, anew}));
+    for (std::size_t i = 0; i < nonce.size(); ++i) {
+      Bytes changed = nonce;
+      changed[i] = static_cast<std::uint8_t>(changed[i] ^ 1u);
+      EXPECT_EQ(read_member_nonce(changed), (MemberClaim{false, true})) << i;
+    }
+    nonce.push_back(0);
+    EXPECT_FALSE(read_member_nonce(nonce).cohort);
+  }
+  EXPECT_FALSE(read_member_nonce({}).cohort);
+  EXPECT_NE(make_member_nonce(random, true), make_member_nonce(random, true));
+}
 
 // ---- sender ids (RFC 6407 section 3.5) ----------------------------------------------------------
 
