@@ -3,8 +3,9 @@
 
 usage: strongswan.py IKE_TOOL SCENARIO
 
-charon keeps UDP 500, as on any other port it wants a non-ESP marker before each message; nftables in
-its namespace turns our 848 into its 500 and back. So our end speaks 848 as it does to a GDOI peer.
+charon keeps UDP 500, as on any other port it wants a non-ESP marker before each message; nftables
+in its namespace turns our 848 into its 500 and back. So our end speaks 848 as it does to a GDOI
+peer.
 Exit code 77 (skipped) only without root or without strongSwan.
 """
 import contextlib

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""ESP against other people's programs: scapy and tshark read what a member's dataplane encrypts, and the
-dataplane reads what scapy encrypts. Every suite, IPv4 and IPv6, minimum to jumbo sizes.
+"""ESP against other people's programs: scapy and tshark read what a member's dataplane encrypts,
+and the dataplane reads what scapy encrypts. Every suite, IPv4 and IPv6, minimum to jumbo sizes.
 
 usage: esp_peers.py MEMBER_DRIVER scapy_reads|tshark_reads|scapy_writes
 """
@@ -45,15 +45,18 @@ def keys_of(suite):
 def scapy_sa(suite, keys, v6):
     cipher, integrity, salt = keys
     _, _, _, crypt, auth, _, _ = SUITES[suite]
-    header = IPv6(src="2001:db8:a::1", dst="2001:db8:b::1") if v6 else IP(src="10.0.0.1", dst="172.16.0.1")
+    header = (IPv6(src="2001:db8:a::1", dst="2001:db8:b::1") if v6 else
+              IP(src="10.0.0.1", dst="172.16.0.1"))
     return SecurityAssociation(ESP, spi=SPI, crypt_algo=crypt, crypt_key=cipher + salt,
                                auth_algo=auth, auth_key=integrity or None, tunnel_header=header)
 
 
 def packet(size, v6, salt):
     """An IP packet of exactly `size` octets, or the smallest if that is more."""
-    header = IPv6(src="2001:db8:a::1", dst="2001:db8:b::1") if v6 else IP(src="10.0.0.1", dst="172.16.0.1", id=salt)
-    transport = [UDP(sport=1000 + salt, dport=2000), TCP(sport=1000 + salt, dport=40000, flags="A", seq=salt), ICMP()]
+    header = (IPv6(src="2001:db8:a::1", dst="2001:db8:b::1") if v6 else
+              IP(src="10.0.0.1", dst="172.16.0.1", id=salt))
+    transport = [UDP(sport=1000 + salt, dport=2000),
+                 TCP(sport=1000 + salt, dport=40000, flags="A", seq=salt), ICMP()]
     transport = transport[salt % (2 if v6 else 3)]
     bare = len(bytes(header / transport))
     return header.__class__(bytes(header / transport / Raw(bytes(
@@ -84,8 +87,8 @@ def member(driver, directory, suite, keys, inside, outside, packets):
         "--cipher-key", cipher.hex(), "--integrity-key", integrity.hex(), "--salt", salt.hex(),
         "--inside", f"net_pcap0,rx_pcap={inside or nothing},tx_pcap={names['to_inside']}",
         "--outside", f"net_pcap1,rx_pcap={outside or nothing},tx_pcap={names['to_outside']}"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
-                          stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         sys.exit(f"{suite}: the member failed\n{done.stdout}")
     drops = [line for line in done.stdout.splitlines() if line.split(" ")[0].startswith("bad_")]
@@ -116,10 +119,12 @@ def scapy_reads(driver, directory):
         for clear, frame in zip(packets, frames):
             v6 = IPv6 in frame
             outer = frame[IPv6 if v6 else IP]
-            expect((outer.src, outer.dst) == (clear.src, clear.dst), f"{suite}: addresses preserved")
+            expect((outer.src, outer.dst) == (clear.src, clear.dst),
+                   f"{suite}: addresses preserved")
             expect(ESP in frame, f"{suite}: ESP")
             opened = scapy_sa(suite, keys, v6).decrypt(outer)
-            expect(bytes(opened) == bytes(clear), f"{suite}: {len(clear)} octets, IPv{6 if v6 else 4}")
+            expect(bytes(opened) == bytes(clear),
+                   f"{suite}: {len(clear)} octets, IPv{6 if v6 else 4}")
         print(f"scapy reads {suite}: {len(packets)} packets")
 
 
@@ -135,16 +140,20 @@ def tshark_reads(driver, directory):
         with open(os.path.join(config, "esp_sa"), "w", encoding="ascii") as table:
             for family in ("IPv4", "IPv6"):
                 auth_key = "0x" + integrity.hex() if integrity else ""
-                table.write(f'"{family}","*","*","{SPI:#010x}","{crypt}","0x{(cipher + salt).hex()}",'
+                table.write(f'"{family}","*","*","{SPI:#010x}","{crypt}",'
+                            f'"0x{(cipher + salt).hex()}",'
                             f'"{auth}","{auth_key}"\n')
         environment = dict(os.environ, HOME=home, XDG_CONFIG_HOME=os.path.join(home, ".config"))
-        fields = ["frame.number", "esp.icv_good", "esp.sequence", "ip.len", "ipv6.plen", "_ws.malformed"]
+        fields = ["frame.number", "esp.icv_good", "esp.sequence", "ip.len", "ipv6.plen",
+                  "_ws.malformed"]
         command = ["tshark", "-r", sealed, "-o", "esp.enable_encryption_decode:TRUE",
-                   "-o", "esp.enable_authentication_check:TRUE", "-T", "fields", "-E", "separator=;"]
+                   "-o", "esp.enable_authentication_check:TRUE", "-T", "fields",
+                   "-E", "separator=;"]
         for field in fields:
             command += ["-e", field]
-        out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             timeout=60, check=True).stdout.splitlines()
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=True)
+        out = done.stdout.splitlines()
         expect(len(out) == len(packets), f"{suite}: tshark saw {len(out)} packets")
         for clear, line in zip(packets, out):
             _, _, sequence, v4, v6, malformed = line.split(";")
@@ -154,7 +163,7 @@ def tshark_reads(driver, directory):
                    f"{suite}: tshark read {line!r}, an inner packet of {inner} was sent")
             expect(not malformed and sequence, f"{suite}: {line!r}")
             if integrity:
-                expect(line.split(";")[1] == "1" or line.split(";")[1] == "True", f"{suite}: ICV: {line!r}")
+                expect(line.split(";")[1] in ("1", "True"), f"{suite}: ICV: {line!r}")
         print(f"tshark reads {suite}: {len(packets)} packets")
 
 
@@ -182,7 +191,8 @@ def scapy_writes(driver, directory):
 def main():
     driver, scenario = sys.argv[1:3]
     with tempfile.TemporaryDirectory(prefix="cohort-esp-") as directory:
-        {"scapy_reads": scapy_reads, "tshark_reads": tshark_reads, "scapy_writes": scapy_writes}[scenario](
+        {"scapy_reads": scapy_reads, "tshark_reads": tshark_reads,
+         "scapy_writes": scapy_writes}[scenario](
             driver, directory)
 
 
