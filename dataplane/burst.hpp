@@ -74,6 +74,8 @@ inline constexpr std::uint16_t decision_own = 0xfffd;      ///< for the member i
 inline constexpr std::uint16_t decision_link = 0xfffc;     ///< neighbour discovery
 inline constexpr std::uint16_t decision_own_control = 0xfffb;   ///< control traffic to the member
 inline constexpr std::uint16_t decision_control_copy = 0xfffa;  ///< the same to a multicast group
+/// Control traffic from an address of the member: only its own kernel may send it so.
+inline constexpr std::uint16_t decision_from_own = 0xfff9;
 /// A later fragment whose first possible entry looks at ports: the low bits are the entry's.
 inline constexpr std::uint16_t decision_maybe = 0x8000;
 inline constexpr std::uint16_t entries_max = 0x4000;

@@ -34,7 +34,7 @@ std::optional<std::uint16_t> Locality::decide(const std::uint8_t* ip, const Note
     const bool from_port = is_control_port(load_be16(ports));
     const bool to_port = is_control_port(load_be16(ports + 2));
     if (to_own && (from_port || to_port)) return decision_own_control;
-    if (contains(own_, source, v6) && (from_port || to_port)) return decision_control;
+    if (contains(own_, source, v6) && (from_port || to_port)) return decision_from_own;
     if (from_port && to_port &&
         (contains(control_peers_, source, v6) || contains(control_peers_, destination, v6))) {
       const bool multicast = v6 ? destination[0] == 0xff : (destination[0] >> 4) == 0xe;

@@ -115,6 +115,9 @@ void Pipeline::judge_outbound(Burst& burst, From from) {
     Note& note = burst.note[i];
     if (from == From::punt) note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
     if (note.verdict != Verdict::undecided) continue;
+    // Who lends himself the member's address inside is anybody to the policy.
+    if (note.decision == decision_from_own && from == From::inside) [[unlikely]]
+      note.decision = policy_decision(lookup_, octets(burst.mbuf[i]) + note.l2_length, note);
     if (is_entry(note.decision)) [[likely]] {
       judge_entry_outbound(note);
       continue;
@@ -132,6 +135,7 @@ void Pipeline::judge_outbound(Burst& burst, From from) {
         note.verdict = Verdict::forward;
         break;
       case decision_control:
+      case decision_from_own:
         note.verdict = Verdict::forward;
         break;
       case decision_own:
@@ -298,6 +302,9 @@ void Pipeline::judge_clear_own(const std::uint8_t* ip, Note& note) {
 /// What the decision means for packets that arrive outside without our encryption.
 void Pipeline::judge_clear(rte_mbuf& mbuf, Note& note) {
   const std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+  // Nobody outside has the member's address: it earns no way in.
+  if (note.decision == decision_from_own) [[unlikely]]
+    note.decision = policy_decision(lookup_, ip, note);
   if (passes_in_clear(note.decision)) {
     note.verdict = Verdict::forward;
     // Whole again, it may be longer than the port takes; it is nobody we know.

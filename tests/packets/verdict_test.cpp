@@ -323,6 +323,19 @@ TEST(FailClose, DropsWhatNoEntryNames) {
             1u);
 }
 
+/// The member's address and a control port open no door for others: not from outside into the site,
+/// and not from the site out in clear.
+TEST(FailClose, TheMembersAddressIsNoPass) {
+  Lab lab;
+  Snapshot closed;
+  closed.otherwise = Action::drop;
+  lab.apply(closed);
+  const Bytes forged = frame(ip(between("10.191.61.116", "10.0.0.1"), udp(500, 53, 9)));
+  EXPECT_EQ(lab.outside({forged, forged}).drops.at("no_policy_match"), 2u);
+  EXPECT_EQ(lab.inside({forged, forged}).drops.at("no_policy_match"), 2u);
+  EXPECT_EQ(lab.punt({forged}).outside.size(), 1u) << "our own kernel may";
+}
+
 TEST(FailOpen, LetsEverythingPass) {
   Lab lab;
   lab.apply(Snapshot{});
