@@ -35,6 +35,8 @@ Result<std::unique_ptr<Reassembly>> Reassembly::create(std::uint32_t flows,
                                                        std::chrono::milliseconds timeout) {
   std::unique_ptr<Reassembly> reassembly(new Reassembly);
   reassembly->dead_ = std::make_unique<rte_ip_frag_death_row>();
+  // A table for none is one that rte_ip_frag falls over at the first fragment.
+  if (flows == 0) return reassembly;
   const auto cycles = static_cast<std::uint64_t>(timeout.count()) * rte_get_tsc_hz() / 1000;
   const std::uint32_t buckets = std::bit_ceil(flows / bucket_entries + 1);
   reassembly->table_ =
@@ -67,7 +69,9 @@ void Reassembly::add(rte_mbuf*& mbuf, Note& note, std::uint64_t now, rte_mempool
   const std::uint8_t* ip = octets(mbuf) + note.l2_length;
   // Extension headers before the fragment header: nobody sends ESP so.
   if (v6 && ip[6] != protocol_fragment) return note.drop(DropReason::bad_extension_headers);
+  if (table_ == nullptr) return note.drop(DropReason::reassembly_failed);
   set_length(mbuf, std::uint32_t{note.l2_length} + note.ip_length);
+  mbuf->tx_offload = 0;  // receiving need not clear it, and rte_ip_frag adds up all of its lengths
   mbuf->l2_len = note.l2_length & 0x7f;
   rte_mbuf* whole = v6 ? add_v6(table_, dead_.get(), mbuf, note, now)
                        : add_v4(table_, dead_.get(), mbuf, note, now);
@@ -87,6 +91,7 @@ void Reassembly::add(rte_mbuf*& mbuf, Note& note, std::uint64_t now, rte_mempool
 }
 
 void Reassembly::expire(std::uint64_t now, WorkerCounters& counters) {
+  if (table_ == nullptr) return;
   rte_ip_frag_table_del_expired_entries(table_, dead_.get(), now);
   bury(counters);
 }

@@ -272,6 +272,20 @@ TEST(Reassembly, AttacksStayWithinTheirBounds) {
   EXPECT_EQ(fresh.outside(pieces).inside.size(), 1u);
 }
 
+TEST(Reassembly, NoneIsANumberToo) {
+  PipelineOptions options = Lab::defaults();
+  options.reassembly_flows = 0;
+  Lab lab(options);
+  lab.apply(protect_all(suite));
+  const auto pieces =
+      routers_fragments(seal(make_sa(suite), sized_v4(1400), {.iv = iv_for(suite, 1)}), 800);
+  const Outcome out = lab.outside(pieces);
+  EXPECT_TRUE(out.inside.empty());
+  EXPECT_EQ(out.drops.at("reassembly_failed"), pieces.size());
+  EXPECT_EQ(lab.buffers_in_use(), 0u);
+  lab.pipeline().tidy();
+}
+
 TEST(Reassembly, FragmentsOfOthersEspPassAsTheyAre) {
   Lab lab;
   lab.apply(Snapshot{});
