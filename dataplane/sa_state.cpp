@@ -41,6 +41,12 @@ std::uint32_t SaState::inner_mtu_for(std::uint32_t mtu, std::uint32_t outer_head
 
 void SaState::assign_senders(const Sa& sa) {
   if (!code_.aead || sa.sid_bits == 0) return;
+  // Ids of another width would run into those that were used: same key, same IV. Better no sender.
+  if (!senders_.empty() && sid_bits_ != sa.sid_bits) {
+    for (SaWorker& worker : workers_) worker.sender.store(nullptr);
+    return;
+  }
+  sid_bits_ = sa.sid_bits;
   const auto known = [&](std::uint32_t id) -> SenderIds* {
     for (const auto& sender : senders_)
       if (sender->id == id) return sender.get();

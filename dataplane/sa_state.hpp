@@ -84,7 +84,8 @@ class SaState {
   }
 
   /// Control thread: gives the workers sender ids out of `sa`. An id that was ever given to one
-  /// worker is never given to another, and its counter goes on where it was.
+  /// worker is never given to another, and its counter goes on where it was. The width of the ids
+  /// is fixed by the first; with another width nobody sends.
   void assign_senders(const Sa& sa);
   /// Control thread: whether `sa` has the same key material and suite.
   [[nodiscard]] bool same_key(const Sa& sa) const;
@@ -111,6 +112,7 @@ class SaState {
   std::vector<SaWorker> workers_;
   Digest digest_;
   std::vector<std::unique_ptr<SenderIds>> senders_;
+  unsigned sid_bits_ = 0;  ///< of all of them
   alignas(64) std::atomic<std::uint64_t> sequence_{1};
 };
 

@@ -57,6 +57,24 @@ TEST_F(SaStateTest, NewIdsReplaceTheOldAndAnOldOneGoesOnWhereItWas) {
   EXPECT_EQ(state.worker(1).sender.load(), nullptr);
 }
 
+// Id 1 of 8 bits and id 256 of 16 bits are the same leading octets of an IV.
+TEST_F(SaStateTest, IdsOfAnotherWidthSendNothing) {
+  Sa sa = make_sa(Suite::aes_128_gcm_16);
+  sa.sid_bits = 8;
+  sa.sender_ids = {1};
+  SaState state(cipher_->manager(), sa, 1, 1500);
+  state.assign_senders(sa);
+  ASSERT_NE(state.worker(0).sender.load(), nullptr);
+  sa.sid_bits = 16;
+  sa.sender_ids = {256};
+  state.assign_senders(sa);
+  EXPECT_EQ(state.worker(0).sender.load(), nullptr);
+  sa.sid_bits = 8;
+  sa.sender_ids = {1};
+  state.assign_senders(sa);
+  EXPECT_NE(state.worker(0).sender.load(), nullptr);
+}
+
 TEST_F(SaStateTest, WorkersNeverDrawTheSameSequenceNumber) {
   SaState state(cipher_->manager(), make_sa(Suite::aes_128_gcm_16), 4, 1500);
   std::vector<std::thread> workers;
