@@ -56,8 +56,8 @@ constexpr auto certificate_authority_fields = std::to_array<FieldSpec>({
     {"challenge_passwords", "list of secrets", "",
      "a request must hold one of these; without the key requests need none"},
     {"duplicate_subject", "grant, pend or refuse", "pend",
-     "what `grant: auto` does with a request for the subject of a valid certificate by another "
-     "key"},
+     "what `grant: auto` does with a request for the subject or an alternative name of a valid "
+     "certificate by another key"},
     {"key_type", "rsa, ecdsa-p256 or ecdsa-p384", "rsa", "the authority's key pair"},
     {"modulus", "2048..8192", "3072", "RSA only: bits"},
     {"hash", "sha256, sha384 or sha512", "sha256", "of every signature"},

@@ -12,7 +12,7 @@ namespace cohort::pki {
 
 namespace {
 
-constexpr std::int64_t schema_version = 1;
+constexpr std::int64_t schema_version = 2;
 
 /// `spki_sha256` and `subject_key` (name_key) are kept beside the DER to be looked up.
 constexpr const char* schema = R"(
@@ -55,6 +55,15 @@ CREATE TABLE requests (
   UNIQUE (transaction_id, renewal_of)
 ) STRICT;
 CREATE INDEX requests_by_state ON requests (state);
+)";
+
+/// Since version 2: the alternative names of each certificate.
+constexpr const char* schema_names = R"(
+CREATE TABLE certificate_names (
+  name TEXT NOT NULL,
+  serial TEXT NOT NULL REFERENCES certificates (serial),
+  PRIMARY KEY (name, serial)
+) STRICT, WITHOUT ROWID;
 )";
 
 Error error_of(sqlite3* database, int code) {
@@ -134,7 +143,24 @@ Status make_private_file(const std::string& path) {
   return {};
 }
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
 }  // namespace
+
+std::vector<std::string> name_keys(const std::vector<std::string>& dns,
+                                   const std::vector<std::string>& email,
+                                   const std::vector<IpAddress>& addresses) {
+  std::vector<std::string> out;
+  for (const auto& name : dns) out.push_back("dns:" + lower(name));
+  for (const auto& name : email) out.push_back("email:" + lower(name));
+  for (const auto& address : addresses) out.push_back("address:" + address.text());
+  return out;
+}
 
 SqlStatement::SqlStatement(sqlite3* database, std::string_view sql) : database_(database) {
   code_ =
@@ -234,7 +260,7 @@ Result<std::int64_t> CaDatabase::single(SqlStatement& statement) const {
   return statement.integer(0);
 }
 
-Status CaDatabase::prepare_schema() const {
+Status CaDatabase::prepare_schema() {
   sqlite3_busy_timeout(handle_, 2000);
   // secure_delete: keys and challenge passwords do not stay in freed pages.
   COHORT_CHECK(
@@ -246,14 +272,40 @@ Status CaDatabase::prepare_schema() const {
   SqlStatement version(handle_, "PRAGMA user_version");
   COHORT_TRY(const std::int64_t found, single(version));
   if (found == schema_version) return {};
+  if (found == 1) return add_names_table();
   if (found != 0)
     return fail(ca_database_failed,
                 fmt::format("it has schema {}, this program knows {}", found, schema_version));
-  const std::string all =
-      fmt::format("BEGIN IMMEDIATE; {} PRAGMA user_version={}; COMMIT;", schema, schema_version);
+  const std::string all = fmt::format("BEGIN IMMEDIATE; {} {} PRAGMA user_version={}; COMMIT;",
+                                      schema, schema_names, schema_version);
   const Status made = execute(all.c_str());
   if (!made && sqlite3_get_autocommit(handle_) == 0) (void)execute("ROLLBACK");
   return made;
+}
+
+/// Of version 1, which had no such table, version 2.
+Status CaDatabase::add_names_table() {
+  return transaction([&]() -> Status {
+    COHORT_CHECK(execute(schema_names));
+    SqlStatement statement(handle_, "SELECT serial, der FROM certificates");
+    while (true) {
+      COHORT_TRY(const bool row, statement.step());
+      if (!row) break;
+      COHORT_TRY(const Certificate certificate, Certificate::from_der(statement.blob(1)));
+      COHORT_CHECK(add_names(certificate));
+    }
+    return execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
+  });
+}
+
+Status CaDatabase::add_names(const Certificate& certificate) {
+  const CertificateInfo info = certificate.describe();
+  for (const std::string& name : name_keys(info.san_dns, info.san_email, info.san_addresses)) {
+    SqlStatement statement(handle_,
+                           "INSERT OR IGNORE INTO certificate_names (name, serial) VALUES (?, ?)");
+    COHORT_CHECK(statement.bind(name).bind(certificate.serial()).run());
+  }
+  return {};
 }
 
 Status CaDatabase::transaction(const std::function<Status()>& work) {
@@ -316,14 +368,15 @@ Status CaDatabase::add_certificate(const Certificate& certificate) {
   SqlStatement statement(handle_,
                          "INSERT INTO certificates (serial, subject, subject_key, spki_sha256, "
                          "not_before, not_after, der) VALUES (?, ?, ?, ?, ?, ?, ?)");
-  return statement.bind(certificate.serial())
-      .bind(certificate.subject())
-      .bind(name_key(certificate.subject_der()))
-      .bind(certificate.spki_sha256())
-      .bind(std::int64_t{certificate.not_before().time_since_epoch().count()})
-      .bind(std::int64_t{certificate.not_after().time_since_epoch().count()})
-      .bind(certificate.der())
-      .run();
+  COHORT_CHECK(statement.bind(certificate.serial())
+                   .bind(certificate.subject())
+                   .bind(name_key(certificate.subject_der()))
+                   .bind(certificate.spki_sha256())
+                   .bind(std::int64_t{certificate.not_before().time_since_epoch().count()})
+                   .bind(std::int64_t{certificate.not_after().time_since_epoch().count()})
+                   .bind(certificate.der())
+                   .run());
+  return add_names(certificate);
 }
 
 Result<std::optional<StoredCertificate>> CaDatabase::certificate(std::string_view serial) const {
@@ -353,6 +406,24 @@ Result<std::vector<StoredCertificate>> CaDatabase::valid_by_subject(ByteView sub
                          "not_after >= ? AND revoked_at IS NULL ORDER BY not_after DESC LIMIT 16");
   statement.bind(name_key(subject_der)).bind(now_s);
   return read_all_certificates(statement);
+}
+
+Result<std::vector<StoredCertificate>> CaDatabase::valid_by_name(std::string_view name,
+                                                                 std::int64_t now_s) const {
+  SqlStatement statement(handle_,
+                         "SELECT c.serial, c.der FROM certificate_names n JOIN certificates c ON "
+                         "c.serial = n.serial WHERE n.name = ? AND c.not_after >= ? AND "
+                         "c.revoked_at IS NULL ORDER BY c.not_after DESC LIMIT 16");
+  statement.bind(name).bind(now_s);
+  return read_all_certificates(statement);
+}
+
+Result<bool> CaDatabase::is_compromised(ByteView spki_sha256) const {
+  SqlStatement statement(handle_,
+                         "SELECT 1 FROM certificates WHERE spki_sha256 = ? AND revoked_at IS NOT "
+                         "NULL AND revocation_reason = ? LIMIT 1");
+  statement.bind(spki_sha256).bind(static_cast<std::int64_t>(RevocationReason::key_compromise));
+  return statement.step();
 }
 
 Status CaDatabase::revoke(std::string_view serial, RevocationReason reason, std::int64_t now_s) {

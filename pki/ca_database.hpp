@@ -71,6 +71,11 @@ struct StoredCertificate {
   std::optional<std::int64_t> revoked_at;
 };
 
+/// Alternative names as the database keeps them: kind and name, in lower case.
+[[nodiscard]] std::vector<std::string> name_keys(const std::vector<std::string>& dns,
+                                                 const std::vector<std::string>& email,
+                                                 const std::vector<IpAddress>& addresses);
+
 /// The SQLite file of a CA: mode 0600, write-ahead log, synchronous=FULL, so that what a call has
 /// committed survives a crash. All times in seconds since 1970.
 class CaDatabase {
@@ -101,6 +106,11 @@ class CaDatabase {
                                                                     std::int64_t now_s) const;
   [[nodiscard]] Result<std::vector<StoredCertificate>> valid_by_subject(ByteView subject_der,
                                                                         std::int64_t now_s) const;
+  /// Likewise by an alternative name, as name_keys() writes it.
+  [[nodiscard]] Result<std::vector<StoredCertificate>> valid_by_name(std::string_view name,
+                                                                     std::int64_t now_s) const;
+  /// Whether a certificate of this key was revoked since others may have the key.
+  [[nodiscard]] Result<bool> is_compromised(ByteView spki_sha256) const;
   [[nodiscard]] Status revoke(std::string_view serial, RevocationReason reason, std::int64_t now_s);
   /// Revoked and not expired.
   [[nodiscard]] Result<std::vector<IssuedRecord>> revoked(std::int64_t now_s) const;
@@ -124,7 +134,9 @@ class CaDatabase {
  private:
   explicit CaDatabase(sqlite3* handle) : handle_(handle) {}
   [[nodiscard]] Status execute(const char* sql) const;
-  [[nodiscard]] Status prepare_schema() const;
+  [[nodiscard]] Status prepare_schema();
+  [[nodiscard]] Status add_names_table();
+  [[nodiscard]] Status add_names(const Certificate& certificate);
   [[nodiscard]] Result<std::int64_t> single(SqlStatement& statement) const;
   sqlite3* handle_;
 };

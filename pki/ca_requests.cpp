@@ -73,6 +73,8 @@ Status CertificateAuthority::check_renewal(const Submission& submission) const {
 }
 
 Status CertificateAuthority::check_key_reuse(const CertificateRequest& request) const {
+  COHORT_TRY(const bool compromised, database_->is_compromised(request.spki_sha256()));
+  if (compromised) return fail(key_compromised, request.subject());
   COHORT_TRY(const auto same_key, database_->valid_by_key(request.spki_sha256(), now_s()));
   for (const auto& stored : same_key) {
     COHORT_TRY(const Certificate certificate, Certificate::from_der(stored.der));
@@ -90,6 +92,17 @@ Result<std::string> CertificateAuthority::duplicate_subject(
     COHORT_TRY(const Certificate certificate, Certificate::from_der(stored.der));
     if (certificate.spki_sha256() == request.spki_sha256()) continue;
     return fmt::format("serial {} has the same subject and another key", stored.serial);
+  }
+  // Peers are authorized by alternative names too.
+  for (const std::string& name :
+       name_keys(request.san_dns(), request.san_email(), request.san_addresses())) {
+    COHORT_TRY(const auto holders, database_->valid_by_name(name, now_s()));
+    for (const auto& stored : holders) {
+      COHORT_TRY(const Certificate certificate, Certificate::from_der(stored.der));
+      if (certificate.spki_sha256() == request.spki_sha256()) continue;
+      return fmt::format("serial {} has the alternative name {} and another key", stored.serial,
+                         name);
+    }
   }
   return std::string();
 }

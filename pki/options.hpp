@@ -45,8 +45,8 @@ enum class Grant : std::uint8_t { automatic, manual };
 /// without. A certificate that a CRL at hand lists is refused by both.
 enum class RevocationCheck : std::uint8_t { none, crl, crl_then_none };
 
-/// What a CA that grants by itself does with a request for the subject of a valid certificate by
-/// another key, when no password and no old certificate vouches for it.
+/// What a CA that grants by itself does with a request for the subject, or an alternative name, of
+/// a valid certificate by another key, when no password and no old certificate vouches for it.
 enum class DuplicateSubject : std::uint8_t { grant, pend, refuse };
 
 /// The certificate authority role.

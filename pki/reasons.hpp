@@ -131,8 +131,12 @@ inline constexpr Reason transaction_subject_mismatch{
     "transaction_subject_mismatch", "the transaction id was used with another subject before"};
 inline constexpr Reason key_subject_mismatch{
     "key_subject_mismatch", "the key has a valid certificate with another subject"};
+inline constexpr Reason key_compromised{
+    "key_compromised", "a certificate of this key was revoked as compromised; make a new key pair"};
 inline constexpr Reason subject_in_use{
-    "subject_in_use", "the subject has a valid certificate by another key; revoke that one first"};
+    "subject_in_use",
+    "the subject or an alternative name has a valid certificate by another key; revoke that one "
+    "first"};
 inline constexpr Reason request_rejected{"request_rejected", "the operator rejected the request"};
 inline constexpr Reason request_unknown{"request_unknown", "there is no such request"};
 inline constexpr Reason request_not_pending{"request_not_pending",

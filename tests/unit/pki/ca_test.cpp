@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include "pki/events.hpp"
@@ -152,6 +153,72 @@ TEST_F(Authority, ATakenSubjectWaitsForTheOperatorOrIsRefused) {
     ASSERT_TRUE(second) << second.error().text();
     EXPECT_EQ(second->certificate.has_value(), mode == DuplicateSubject::grant);
   }
+}
+
+// Peers are authorized by alternative names as well as by subjects, so neither is there for the
+// asking.
+TEST_F(Authority, ATakenAlternativeNameWaitsForTheOperator) {
+  const auto ask = [&](const char* subject, const RequestContents& names, const char* transaction) {
+    const auto key = must(crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p256));
+    RequestContents contents;
+    contents.subject_der = must(name_der_of_text(subject));
+    contents.san_dns = names.san_dns;
+    contents.san_addresses = names.san_addresses;
+    const Applicant who{key, must(CertificateRequest::make(contents, key, crypto::Hash::sha256))};
+    return must(submit(who, transaction)).state;
+  };
+  RequestContents names;
+  names.san_dns = {"ks1.example.net"};
+  names.san_addresses = {IpAddress::v4(0x0abf3d72)};
+  open(ca_options());
+  EXPECT_EQ(ask("CN=ks1", names, "t1"), RequestState::granted);
+  RequestContents dns;
+  dns.san_dns = {"KS1.example.net"};
+  EXPECT_EQ(ask("CN=evil", dns, "t2"), RequestState::pending);
+  RequestContents address;
+  address.san_addresses = names.san_addresses;
+  EXPECT_EQ(ask("CN=evil2", address, "t3"), RequestState::pending);
+  RequestContents own;
+  own.san_dns = {"ks2.example.net"};
+  EXPECT_EQ(ask("CN=ks2", own, "t4"), RequestState::granted);
+}
+
+TEST_F(Authority, ADatabaseWithoutAlternativeNamesLearnsThem) {
+  const Folder folder;
+  auto options = ca_options();
+  options.database = folder.file("ca.sqlite");
+  open(std::move(options));
+  const auto request = [](const char* subject) {
+    auto key = must(crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p256));
+    RequestContents contents;
+    contents.subject_der = must(name_der_of_text(subject));
+    contents.san_dns = {"ks1.example.net"};
+    return Applicant{key, must(CertificateRequest::make(contents, key, crypto::Hash::sha256))};
+  };
+  EXPECT_TRUE(must(submit(request("CN=ks1"))).certificate);
+  ca_.reset();
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(folder.file("ca.sqlite").c_str(), &database), SQLITE_OK);
+  EXPECT_EQ(sqlite3_exec(database, "DROP TABLE certificate_names; PRAGMA user_version=1", nullptr,
+                         nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  auto again = ca_options();
+  again.database = folder.file("ca.sqlite");
+  open(std::move(again));
+  EXPECT_FALSE(must(submit(request("CN=evil"), "t2")).certificate);
+}
+
+TEST_F(Authority, ACompromisedKeyGetsNoFurtherCertificate) {
+  open(ca_options());
+  const Applicant one = applicant("CN=gm1");
+  const auto decision = must(submit(one));
+  must(ca_->revoke(decision.certificate->serial(), RevocationReason::key_compromise));
+  EXPECT_REFUSED(submit(one, "t2"), key_compromised);
+  const Applicant two = applicant("CN=gm2");
+  const auto other = must(submit(two, "t3"));
+  must(ca_->revoke(other.certificate->serial(), RevocationReason::superseded));
+  EXPECT_EQ(must(submit(two, "t4")).state, RequestState::granted);
 }
 
 TEST_F(Authority, ManualGrantAndReject) {
