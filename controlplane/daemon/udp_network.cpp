@@ -1,5 +1,6 @@
 #include "controlplane/daemon/udp_network.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -96,6 +97,7 @@ struct UdpNetwork::Socket {
   Endpoint local;
   IpAddress group;  ///< of a socket that only listens to it
   int fd = -1;
+  bool gone = false;  ///< its group was left: nothing more is read from it
   EventLoop::Watch watch;
 
   ~Socket() {
@@ -180,9 +182,19 @@ Status UdpNetwork::join(const Endpoint& local, const IpAddress& group) {
   return {};
 }
 
+// A rekey that came to the group may be what makes us leave it: the socket stays until whoever
+// reads from it has returned.
 void UdpNetwork::leave(const Endpoint& local, const IpAddress& group) {
-  std::erase_if(groups_,
-                [&](const auto& known) { return known->local == local && known->group == group; });
+  const auto left = std::find_if(groups_.begin(), groups_.end(), [&](const auto& known) {
+    return known->local == local && known->group == group;
+  });
+  if (left == groups_.end()) return;
+  (*left)->gone = true;
+  left_.push_back(std::move(*left));
+  groups_.erase(left);
+  loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+    if (!alive.expired()) left_.clear();
+  });
 }
 
 std::optional<Endpoint> UdpNetwork::local_at(const IpAddress& address) const {
@@ -198,7 +210,7 @@ std::optional<Endpoint> UdpNetwork::local_at(const IpAddress& address) const {
 
 void UdpNetwork::drain(Socket& socket) {
   static thread_local std::array<std::uint8_t, 65536> buffer;
-  for (int i = 0; i < datagrams_per_turn; ++i) {
+  for (int i = 0; i < datagrams_per_turn && !socket.gone; ++i) {
     SocketAddress from;
     alignas(cmsghdr) std::array<char, 256> control{};
     iovec part{buffer.data(), buffer.size()};

@@ -48,6 +48,8 @@ class UdpNetwork {
   Receive receive_;
   std::vector<std::unique_ptr<Socket>> sockets_;
   std::vector<std::unique_ptr<Socket>> groups_;  ///< one for each joined group; never sent from
+  std::vector<std::unique_ptr<Socket>> left_;    ///< of groups that were left just now
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
   Counters counters_;
 };
 

@@ -103,6 +103,31 @@ TEST_F(Udp, HearsAGroupOnceItHasJoinedAndNotAfterItLeft) {
   EXPECT_EQ(received_[1].payload, Bytes{10});
 }
 
+// What comes to a group may be what ends it: its socket is being read from at that moment.
+TEST(UdpGroup, CanBeLeftByWhatItBrought) {
+  EventLoop loop;
+  Endpoint member{loopback, 28790};
+  const Endpoint server{other_loopback, 28790};
+  const IpAddress group = IpAddress::v4(0xef4d0102);  // 239.77.1.2
+  std::vector<Bytes> received;
+  std::unique_ptr<UdpNetwork> network;
+  network = std::make_unique<UdpNetwork>(loop, [&](const Datagram& datagram) {
+    received.push_back(datagram.payload);
+    network->leave(member, group);
+    if (datagram.payload == Bytes{3}) loop.stop();
+  });
+  bool missing = false;
+  ASSERT_TRUE(network->bind(member, missing));
+  ASSERT_TRUE(network->bind(server, missing));
+  ASSERT_TRUE(network->join(member, group));
+  ASSERT_TRUE(network->send({server, {group, member.port}, {1}}));
+  ASSERT_TRUE(network->send({server, {group, member.port}, {2}}));
+  loop.post([&] { ASSERT_TRUE(network->send({server, member, {3}})); });
+  loop.run();
+  EXPECT_EQ(received, (std::vector<Bytes>{{1}, {3}}));
+  EXPECT_EQ(network->counters().received, 2u);
+}
+
 TEST_F(Udp, NoSocketOfThatFamily) {
   const Endpoint one = bind(loopback);
   const Status sent = network_.send({one, {IpAddress::parse("::1").value(), 848}, {1}});
