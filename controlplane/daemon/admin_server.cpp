@@ -66,7 +66,12 @@ Result<int> listen_at(const std::string& path) {
       return fail(socket_failed, path + ": another cohortd answers there");
     }
   }
-  (void)::unlink(path.c_str());
+  // Only a socket is ours to replace: a slip in the configuration must not cost a file.
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) return fail(socket_failed, path + ": a file that is no socket");
+    (void)::unlink(path.c_str());
+  }
   const mode_t before = ::umask(0177);
   const int bound = ::bind(fd.get(), name, sizeof address);
   ::umask(before);

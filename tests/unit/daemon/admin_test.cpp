@@ -1,5 +1,6 @@
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -196,6 +197,17 @@ TEST_F(AdminSocket, ALiveSocketIsNotTakenOver) {
       AdminServer::open(other, path_, [](const AdminRequest&, AdminServer::Answer) {});
   ASSERT_FALSE(second);
   EXPECT_TRUE(second.error().is(socket_failed));
+}
+
+TEST_F(AdminSocket, AFileThatIsNoSocketStays) {
+  const std::string file = directory_ + "/precious";
+  std::ofstream(file) << "data";
+  EventLoop other;
+  const auto opened =
+      AdminServer::open(other, file, [](const AdminRequest&, AdminServer::Answer) {});
+  ASSERT_FALSE(opened);
+  EXPECT_TRUE(opened.error().is(socket_failed));
+  EXPECT_EQ(std::filesystem::file_size(file), 4u);
 }
 
 TEST_F(AdminSocket, AnAnswerToNobodyGoesNowhere) {
