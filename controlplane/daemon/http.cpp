@@ -6,8 +6,12 @@
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/listener.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <list>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <utility>
 
 #include "controlplane/daemon/reasons.hpp"
@@ -16,6 +20,7 @@ namespace cohort::daemon {
 namespace {
 
 constexpr int server_timeout_s = 30;
+constexpr Duration accept_pause = std::chrono::milliseconds(200);
 constexpr std::size_t headers_max = pki::http_url_max + 16 * 1024;
 
 bool is_host_character(char c) {
@@ -82,12 +87,48 @@ Result<pki::HttpUrl> parse_url(std::string_view url) {
 
 // ---- server ----
 
+/// Connections come from anybody and this process has other work: once half of its descriptors are
+/// in use, no more are accepted until silent ones have timed out. Without a descriptor nothing
+/// could be stored, and no operator heard.
 struct HttpServer::Impl {
+  explicit Impl(EventLoop& the_loop) : loop(the_loop) {
+    again = loop.deadline([this] {
+      if (listener != nullptr && !crowded()) {
+        evconnlistener_enable(listener);
+      } else {
+        loop.arm(again, accept_pause);
+      }
+    });
+  }
+  EventLoop& loop;
   evhttp* http = nullptr;
+  evconnlistener* listener = nullptr;  ///< of `http`
+  EventLoop::Watch again;
   Handle handle;
 
   ~Impl() {
     if (http != nullptr) evhttp_free(http);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  /// The kernel gives the lowest free number, which tells how many are in use.
+  [[nodiscard]] bool crowded() const {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+    const int lowest = ::fcntl(evconnlistener_get_fd(listener), F_DUPFD_CLOEXEC, 0);
+    if (lowest < 0) return true;
+    ::close(lowest);
+    return static_cast<rlim_t>(lowest) >= limit.rlim_cur / 2;
+  }
+  /// Called for each connection that was accepted; null: a stream of the library's own making.
+  static bufferevent* on_connection(event_base*, void* self) {
+    auto& server = *static_cast<Impl*>(self);
+    if (server.listener != nullptr && server.crowded()) {
+      evconnlistener_disable(server.listener);
+      server.loop.arm(server.again, accept_pause);
+    }
+    return nullptr;
   }
   static void on_request(evhttp_request* request, void* self) {
     static_cast<Impl*>(self)->serve(request);
@@ -125,7 +166,7 @@ HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::open(EventLoop& loop, const Endpoint& listen,
                                                      Handle handle) {
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(loop);
   impl->http = evhttp_new(loop.base());
   impl->handle = std::move(handle);
   if (impl->http == nullptr) return fail(socket_failed, "HTTP: out of memory");
@@ -134,7 +175,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::open(EventLoop& loop, const Endp
   evhttp_set_max_body_size(impl->http, static_cast<ssize_t>(pki::http_body_max));
   evhttp_set_allowed_methods(impl->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
   evhttp_set_gencb(impl->http, &Impl::on_request, impl.get());
-  if (evhttp_bind_socket(impl->http, listen.address.text().c_str(), listen.port) != 0) {
+  evhttp_set_bevcb(impl->http, &Impl::on_connection, impl.get());
+  evhttp_bound_socket* bound =
+      evhttp_bind_socket_with_handle(impl->http, listen.address.text().c_str(), listen.port);
+  if (bound != nullptr) impl->listener = evhttp_bound_socket_get_listener(bound);
+  if (bound == nullptr) {
     return fail(socket_failed, "HTTP " + listen.text() + ": " +
                                    evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
   }

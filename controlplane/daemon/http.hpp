@@ -16,7 +16,8 @@ namespace cohort::daemon {
 /// "http://HOST[:PORT][/PATH][?QUERY]", or bad_url.
 [[nodiscard]] Result<pki::HttpUrl> parse_url(std::string_view url);
 
-/// An HTTP/1.1 server on one endpoint. Requests that are too large never reach the handler.
+/// An HTTP/1.1 server on one endpoint. Requests that are too large never reach the handler, and
+/// connections take no more than half of the process's descriptors.
 class HttpServer {
  public:
   using Handle = std::function<pki::HttpResponse(const pki::HttpRequest&)>;

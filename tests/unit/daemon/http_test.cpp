@@ -3,6 +3,7 @@
 #include <cstring>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -115,6 +116,50 @@ TEST_F(Http, TooLargeABodyNeverReachesTheHandler) {
       std::chrono::seconds(1));
   EXPECT_FALSE(called);
   EXPECT_TRUE(!got || got->status == 413);
+}
+
+/// Connects without waiting for it.
+int begin_connection(const Endpoint& to) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(to.port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  (void)::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+  return fd;
+}
+
+// Whoever opens connections and says nothing must not take the descriptors that the rest needs.
+TEST_F(Http, SilentConnectionsLeaveDescriptorsToTheRest) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{128, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Endpoint listen{IpAddress::v4(0x7f000001), free_port()};
+  const auto server = HttpServer::open(loop_, listen, [](const pki::HttpRequest&) {
+    return pki::HttpResponse{200, "", {}};
+  });
+  ASSERT_TRUE(server);
+  std::vector<int> silent;
+  for (int i = 0; i < 40; ++i) silent.push_back(begin_connection(listen));
+  // Each turn of the loop accepts all that it may.
+  int turns = 0;
+  std::function<void()> turn = [&] {
+    if (++turns == 20) return loop_.stop();
+    loop_.post(turn);
+  };
+  loop_.post(turn);
+  loop_.run();
+  const int lowest = ::dup(0);
+  EXPECT_GE(lowest, 60) << "they were accepted while there was room";
+  EXPECT_LE(lowest, 70) << "and no further";
+  ::close(lowest);
+  // They go, and others are served.
+  for (const int fd : silent) ::close(fd);
+  const auto got = ask({pki::HttpMethod::get, "http://" + listen.text() + "/", "", {}},
+                       std::chrono::seconds(20));
+  EXPECT_TRUE(got && got->status == 200);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(Http, NobodyThereIsAnError) {
