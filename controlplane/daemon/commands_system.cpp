@@ -155,10 +155,18 @@ Result<Json> debug_set(Daemon& daemon, const Arguments& arguments) {
   return Json{{"category", category}, {"on", on}};
 }
 
-Result<Json> reload(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({}));
-  COHORT_CHECK(daemon.reload());
-  return Json{{"reloaded", daemon.configuration().file}};
+void reload(Daemon& daemon, const Arguments& arguments, AdminServer::Answer answer) {
+  if (const Status plain = arguments.only({}); !plain) {
+    answer(fail(plain.error()));
+    return;
+  }
+  daemon.reload([&daemon, answer = std::move(answer)](const Status& done) {
+    if (done) {
+      answer(Json{{"reloaded", daemon.configuration().file}});
+    } else {
+      answer(fail(done.error()));
+    }
+  });
 }
 
 Result<Json> export_lab_keys(Daemon& daemon, const Arguments& arguments) {
@@ -178,7 +186,7 @@ constexpr CommandRow rows[] = {
     {"doctor", doctor, nullptr},
     {"debug list", debug_list, nullptr},
     {"debug set", debug_set, nullptr},
-    {"reload", reload, nullptr},
+    {"reload", nullptr, reload},
     {"gm export-lab-keys", export_lab_keys, nullptr},
 };
 

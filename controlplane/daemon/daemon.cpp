@@ -219,7 +219,12 @@ void Daemon::run() {
   const auto stop = [this] { runtime_->loop.stop(); };
   watches_.push_back(runtime_->loop.on_signal(SIGTERM, stop));
   watches_.push_back(runtime_->loop.on_signal(SIGINT, stop));
-  watches_.push_back(runtime_->loop.on_signal(SIGHUP, [this] { (void)reload(); }));
+  watches_.push_back(runtime_->loop.on_signal(SIGHUP, [this] {
+    reload([this](const Status& done) {
+      if (done) return;
+      runtime_->outbox.report(Event{&events::apply_failed, {{"error", done.error().text()}}});
+    });
+  }));
   touch();
   runtime_->loop.run();
   runtime_->outbox.report(Event{&events::stopping, {}});

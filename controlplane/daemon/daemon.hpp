@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,8 +29,10 @@ class Daemon {
 
   /// Until SIGTERM or SIGINT.
   void run();
-  /// Reads the configuration file again: all of it, or nothing when it has an error.
-  Status reload();
+  /// Reads the configuration file again: all of it, or nothing when it has an error. Key pairs that
+  /// it asks for are made on threads first, so `done` may be called later. What can't be applied is
+  /// reported, and tried again by the next reload.
+  void reload(std::function<void(Status)> done);
   /// An admin request; answers now or later.
   void handle(const AdminRequest& request, AdminServer::Answer answer);
   /// Call after anything that may have moved a deadline.
@@ -62,7 +65,10 @@ class Daemon {
   Status start_admin();
   Status add_server_group(const config::KeyServerGroup& group);
   Status bind(const Endpoint& local);
-  void apply_groups(const config::Configuration& fresh);
+  void make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<void()> done);
+  void store_key(const pki::KeyPairOptions& wanted, Result<crypto::PrivateKey> made);
+  void apply(config::Configuration& fresh);
+  [[nodiscard]] bool apply_groups(const config::Configuration& fresh);
   void on_timer();
   void on_job_done(JobId id, JobResult result);
   void gather_metrics();
@@ -78,6 +84,7 @@ class Daemon {
   std::unique_ptr<GroupNode> server_;
   std::unique_ptr<GroupNode> member_;
   std::unique_ptr<AdminServer> admin_;
+  bool reloading_ = false;
   EventLoop::Watch timer_;
   std::vector<EventLoop::Watch> watches_;
 };

@@ -86,6 +86,13 @@ Status EventLog::configure(const config::LoggingOptions& options, std::string na
   }
   if (file_ >= 0) ::close(file_);
   file_ = file;
+  // Categories that the file named and names no more; those of an operator stay.
+  for (const std::string& category : options_.debug) {
+    const auto& kept = options.debug;
+    if (std::find(kept.begin(), kept.end(), category) == kept.end()) {
+      (void)set_debug(category, false);
+    }
+  }
   options_ = options;
   name_ = std::move(name);
   if (options_.syslog && !syslog_open_) {

@@ -1,5 +1,6 @@
 // cohortd: wiring only.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <fmt/format.h>
 #include <string>
 #include <sys/resource.h>
@@ -48,6 +49,8 @@ int run(const std::string& path, const Restore& what) {
     fmt::print(stderr, "cohortd: not started; correct {} (`cohort config check {}`)\n", path, path);
     return 1;
   }
+  // Until the loop hears it: a reload that comes too early must not be the end.
+  (void)::signal(SIGHUP, SIG_IGN);
   // Keys must not end in a core file.
   const rlimit none{0, 0};
   (void)::setrlimit(RLIMIT_CORE, &none);

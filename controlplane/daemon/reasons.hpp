@@ -37,6 +37,8 @@ inline constexpr Reason bad_argument{"bad_argument",
                                      "an argument is missing, unknown or of the wrong kind"};
 inline constexpr Reason not_a_lab{
     "not_a_lab", "the configuration does not say \"lab\": {\"export_keys\": true}"};
+inline constexpr Reason reload_under_way{
+    "reload_under_way", "the last reload still makes key pairs; try again when they are there"};
 inline constexpr Reason ended{"ended", "the daemon is going down"};
 
 }  // namespace cohort::daemon

@@ -41,7 +41,11 @@ const config::KeyServerGroup* find_group(const config::KeyServerRole& role,
 
 }  // namespace
 
-Status Daemon::reload() {
+void Daemon::reload(std::function<void(Status)> done) {
+  if (reloading_) {
+    done(fail(reload_under_way));
+    return;
+  }
   config::Outcome outcome = config::read_file(configuration_.file, config::DiskFiles{});
   for (const config::Problem& problem : outcome.problems) {
     const bool error = problem.kind == config::Problem::Kind::error;
@@ -49,27 +53,75 @@ Status Daemon::reload() {
                                   {{"problem", problem.text()}}});
   }
   if (!outcome.configuration) {
-    return fail(bad_argument, configuration_.file + " has errors; see the log");
+    done(fail(bad_argument, configuration_.file + " has errors; see the log"));
+    return;
   }
-  config::Configuration& fresh = *outcome.configuration;
+  auto fresh = std::make_shared<config::Configuration>(std::move(*outcome.configuration));
   // The log first: should its file not open, nothing has changed yet.
-  COHORT_CHECK(runtime_->log.configure(
-      fresh.logging, configuration_.hostname.empty() ? "cohortd" : configuration_.hostname));
+  const std::string name = configuration_.hostname.empty() ? "cohortd" : configuration_.hostname;
+  if (Status opened = runtime_->log.configure(fresh->logging, name); !opened) {
+    done(std::move(opened));
+    return;
+  }
+  reloading_ = true;
+  make_keys(fresh->keys, [this, fresh, done = std::move(done)] {
+    reloading_ = false;
+    apply(*fresh);
+    done({});
+  });
+}
+
+/// Makes those that are not there, one after the other, on a thread: sessions and rekeys don't wait
+/// for them. `done` is called at once if nothing is to be made.
+void Daemon::make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<void()> done) {
+  while (!wanted.empty()) {
+    const pki::KeyPairOptions next = wanted.back();
+    wanted.pop_back();
+    const auto found = runtime_->keys->find(next.label);
+    if (found && *found) continue;
+    if (!found) {
+      store_key(next, fail(found.error()));
+      continue;
+    }
+    runtime_->jobs->run(
+        [this, next, wanted = std::move(wanted), done = std::move(done)]() -> EventLoop::Work {
+          auto made =
+              std::make_shared<Result<crypto::PrivateKey>>(pki::generate_key(next.type, next.bits));
+          return [this, next, wanted, done, made] {
+            store_key(next, std::move(*made));
+            make_keys(wanted, done);
+          };
+        });
+    return;
+  }
+  done();
+}
+
+void Daemon::store_key(const pki::KeyPairOptions& wanted, Result<crypto::PrivateKey> made) {
+  const auto stored = made ? runtime_->keys->add(wanted, std::move(*made))
+                           : Result<pki::KeyPair>(fail(made.error()));
+  if (stored) {
+    runtime_->outbox.report(
+        Event{&events::key_made,
+              {{"label", stored->label}, {"bits", std::to_string(stored->key.bits())}}});
+  } else {
+    runtime_->outbox.report(Event{&events::apply_failed, {{"error", stored.error().text()}}});
+  }
+}
+
+void Daemon::apply(config::Configuration& fresh) {
   const auto changed = changed_sections(configuration_.digests, fresh.digests);
   for (const std::string& pointer : changed) {
     if (is_applied(pointer)) continue;
     runtime_->outbox.report(Event{&events::restart_needed, {{"section", pointer}}});
   }
   configuration_.keys = fresh.keys;
-  if (auto made = start_keys(); !made) {
-    runtime_->outbox.report(Event{&events::apply_failed, {{"error", made.error().text()}}});
-  }
   const bool groups_changed =
       std::any_of(changed.begin(), changed.end(), [](const std::string& pointer) {
         return pointer == "/access_lists" || pointer == "/profiles" ||
                pointer == "/key_server/groups";
       });
-  if (server_ && fresh.key_server && groups_changed) apply_groups(fresh);
+  const bool all_applied = !server_ || !fresh.key_server || !groups_changed || apply_groups(fresh);
   configuration_.access_lists = std::move(fresh.access_lists);
   configuration_.logging = fresh.logging;
   for (const std::string_view pointer : applied) {
@@ -80,37 +132,45 @@ Status Daemon::reload() {
       configuration_.digests.erase(std::string(pointer));
     }
   }
+  // What failed counts as changed, so that another reload tries it again.
+  if (!all_applied) configuration_.digests.erase("/key_server/groups");
   runtime_->outbox.report(
       Event{&events::reloaded, {{"changed_sections", std::to_string(changed.size())}}});
   touch();
-  return {};
 }
 
-void Daemon::apply_groups(const config::Configuration& fresh) {
+/// False if a group could not be changed; then what we remember of it is what it was.
+bool Daemon::apply_groups(const config::Configuration& fresh) {
   const TimePoint now = runtime_->clock.now();
-  const auto check = [this](const std::string& group, const Status& status) {
-    if (status) return;
+  std::vector<config::KeyServerGroup> result;
+  bool all_applied = true;
+  const auto check = [&](const std::string& group, const Status& status) {
+    if (status) return true;
+    all_applied = false;
     runtime_->outbox.report(
         Event{&events::apply_failed, {{"group", group}, {"error", status.error().text()}}});
+    return false;
   };
   config::KeyServerRole& role = *configuration_.key_server;
   for (const auto& group : role.groups) {
     const std::string& name = group.policy.name;
-    if (find_group(*fresh.key_server, name) == nullptr) {
-      check(name, server_->server()->remove_group(now, name));
-    }
+    if (find_group(*fresh.key_server, name) != nullptr) continue;
+    if (!check(name, server_->server()->remove_group(now, name))) result.push_back(group);
   }
   for (const auto& group : fresh.key_server->groups) {
     const std::string& name = group.policy.name;
     const auto* before = find_group(role, name);
-    check(name, before == nullptr ? add_server_group(group)
-                                  : server_->server()->update_policy(now, group.policy));
+    const bool done =
+        check(name, before == nullptr ? add_server_group(group)
+                                      : server_->server()->update_policy(now, group.policy));
+    if (done || before != nullptr) result.push_back(done ? group : *before);
     if (before != nullptr && before->policy.rekey.signing_key != group.policy.rekey.signing_key) {
       runtime_->outbox.report(
           Event{&events::restart_needed, {{"section", "signing_key of group " + name}}});
     }
   }
-  role.groups = fresh.key_server->groups;
+  role.groups = std::move(result);
+  return all_applied;
 }
 
 void Daemon::gather_metrics() {
