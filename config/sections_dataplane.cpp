@@ -17,7 +17,8 @@ constexpr auto dataplane_fields = std::to_array<FieldSpec>({
      "the longest sleep of a worker with nothing to do; 0s polls without pause"},
     {"packet_buffers", "1024..4194304", "8192", "for each port pair"},
     {"icmp_errors_per_second", "0..1000000", "100", "too-big messages a worker may send"},
-    {"reassembly_flows", "0..65536", "256", "fragmented ESP packets in reassembly, per worker; 0: fragments are dropped"},
+    {"reassembly_flows", "0..65536", "256",
+     "fragmented ESP packets in reassembly, per worker; 0: fragments are dropped"},
     {"reassembly_timeout", "duration", "2s", "then the fragments are dropped"},
 });
 

@@ -16,7 +16,8 @@ namespace cohort::dataplane {
 
 /// Puts fragmented ESP packets together before decryption (RFC 4303 section 3.4.1), over
 /// rte_ip_frag: at most `flows` packets at once, at most eight fragments each, each for at most
-/// `timeout`. While all are taken, others are dropped; with 0 flows, all are. A worker's own: devices spread fragments by address alone.
+/// `timeout`. While all are taken, others are dropped; with 0 flows, all are. A worker's own:
+/// devices spread fragments by address alone.
 class Reassembly {
  public:
   static Result<std::unique_ptr<Reassembly>> create(std::uint32_t flows,
