@@ -139,6 +139,7 @@ void read_sa(ReadContext& context, const Json& value, const std::string& pointer
     out.replay_window = at->second.replay_window;
   }
   out.tek_per_entry = object.flag("tek_per_entry", out.tek_per_entry);
+  out.single_sender = object.flag("single_sender", out.single_sender);
   object.finish();
   for (const auto& other : group.policy.sas) {
     if (other.number == out.number) {

@@ -87,6 +87,10 @@ constexpr auto sa_fields = std::to_array<FieldSpec>({
     {"profile", "name", "required", "how it is protected"},
     {"tek_per_entry", "true or false", "true",
      "a traffic key for each permit line (as most implementations do), or one for the list"},
+    {"single_sender", "true or false", "false",
+     "only one member ever sends on this SA; else counter anti-replay is on only while the group "
+     "has "
+     "two members"},
 });
 
 constexpr auto authorization_fields = std::to_array<FieldSpec>({

@@ -186,7 +186,7 @@ Result<std::vector<std::shared_ptr<SaState>>> PortPair::states_for(const Snapsho
                                         options_.mtu);
     else if (!state->has_keys())
       state->revive(manager_, sa);
-    state->assign_senders(sa);
+    state->follow(sa);
     states.push_back(std::move(state));
   }
   return states;

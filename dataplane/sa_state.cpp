@@ -19,7 +19,7 @@ SaState::SaState(IMB_MGR& manager, const Sa& sa, unsigned workers, std::uint32_t
       digest_(digest_of(sa)) {
   revive(manager, sa);
   inner_mtu_ = {inner_mtu_for(mtu, ipv4_length), inner_mtu_for(mtu, ipv6_length)};
-  if (checks_replay_)
+  if (checks_replay())
     for (SaWorker& worker : workers_) worker.window = ReplayWindow(sa.replay_window);
 }
 
@@ -37,6 +37,11 @@ std::uint32_t SaState::inner_mtu_for(std::uint32_t mtu, std::uint32_t outer_head
   const std::uint32_t around = outer_header + esp_header() + code_.icv;
   if (mtu < around + code_.block) return 0;
   return (mtu - around) / code_.block * code_.block - 2;
+}
+
+void SaState::follow(const Sa& sa) {
+  if (sa.replay == ReplayKind::none) checks_replay_.store(false, std::memory_order_relaxed);
+  assign_senders(sa);
 }
 
 void SaState::assign_senders(const Sa& sa) {

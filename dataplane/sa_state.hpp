@@ -55,7 +55,9 @@ class SaState {
   [[nodiscard]] const SuiteCode& code() const { return code_; }
   [[nodiscard]] const SaKeys& keys() const { return *keys_; }
   [[nodiscard]] std::uint32_t salt() const { return salt_; }
-  [[nodiscard]] bool checks_replay() const { return checks_replay_; }
+  [[nodiscard]] bool checks_replay() const {
+    return checks_replay_.load(std::memory_order_relaxed);
+  }
   [[nodiscard]] SaWorker& worker(unsigned index) { return workers_[index]; }
   [[nodiscard]] unsigned worker_count() const { return static_cast<unsigned>(workers_.size()); }
 
@@ -83,6 +85,10 @@ class SaState {
     return enough ? first : 0;
   }
 
+  /// Control thread: takes up what may change in the life of an SA: its sender ids, and the end of
+  /// anti-replay, when others come to send on it too. There is no way back: what was not checked
+  /// can't be known later.
+  void follow(const Sa& sa);
   /// Control thread: gives the workers sender ids out of `sa`. An id that was ever given to one
   /// worker is never given to another, and its counter goes on where it was. The width of the ids
   /// is fixed by the first; with another width nobody sends.
@@ -106,7 +112,7 @@ class SaState {
   std::uint32_t spi_;
   std::uint32_t salt_ = 0;  ///< as in memory
   SuiteCode code_;
-  bool checks_replay_;
+  std::atomic<bool> checks_replay_;
   std::array<std::uint32_t, 2> inner_mtu_{};  ///< IPv4, IPv6
   std::unique_ptr<SaKeys> keys_;
   std::vector<SaWorker> workers_;

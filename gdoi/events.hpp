@@ -54,6 +54,15 @@ inline constexpr EventKind ks_exclusions_not_sent{
 inline constexpr EventKind ks_store_failed{
     "GDOI", Severity::critical, "KS_STORE_FAILED",
     "the group's state could not be stored, so nothing was sent; check the disk"};
+inline constexpr EventKind ks_replay_window_off{
+    "GDOI", Severity::warning, "KS_REPLAY_WINDOW_OFF",
+    "counter anti-replay is off for an SA that more than two members may send on, since a window "
+    "would drop their packets; say \"replay\": \"none\", or single_sender if only one member "
+    "sends"};
+inline constexpr EventKind ks_member_restarted{
+    "GDOI", Severity::notice, "KS_MEMBER_RESTARTED",
+    "a member that had keys registers without any: as it counts its packets from 1 again, which "
+    "anti-replay windows refuse, new traffic keys follow"};
 inline constexpr EventKind policy_change{"GDOI", Severity::notice, "POLICY_CHANGE",
                                          "the group's policy was changed"};
 

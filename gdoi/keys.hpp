@@ -21,10 +21,18 @@ struct GroupTek {
   std::uint32_t sa_number = 0;
   std::vector<AclEntry> entries;  ///< permit entries
   std::chrono::seconds lifetime{0};
+  bool single_sender = false;  ///< of its policy
+  bool many_senders = false;   ///< more than two members may have sent with it: no counter window
   TimePoint made;
   TimePoint activate;  ///< members send with it from then on: the activation delay's end
   std::optional<TimePoint> superseded;  ///< a successor was distributed then
   std::optional<TimePoint> delete_at;   ///< the policy no longer has it: Delete is sent then
+
+  /// The anti-replay window that members are told, 0 for none.
+  [[nodiscard]] std::uint16_t window() const {
+    const bool counter = tek.replay == dataplane::ReplayKind::counter;
+    return counter && (single_sender || !many_senders) ? tek.replay_window : std::uint16_t{0};
+  }
 };
 
 /// A Rekey SA: a KEK with the sequence numbers used under it.

@@ -43,6 +43,13 @@ Status KsGroup::start(TimePoint now) {
     return store_.save_keys(now, state_);
   }
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
+  for (GroupTek& tek : state_.keys.teks) {  // neither is stored
+    const auto& sas = state_.policy().sas;
+    const auto sa = std::find_if(sas.begin(), sas.end(),
+                                 [&](const SaPolicy& p) { return p.number == tek.sa_number; });
+    tek.single_sender = sa != sas.end() && sa->single_sender;
+    tek.many_senders = state_.members.size() > 2;
+  }
   world_.outbox.report({&events::ks_state_restored,
                         {{"group", state_.policy().name},
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
@@ -86,7 +93,9 @@ SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info,
                           ? *policy.rekey.multicast_destination
                           : info.remote;
   sa.sak = make_sak(policy.rekey, *state_.keys.rekey, from, to, now);
-  const Extras extras{claim.cohort || policy.send_exclusions, claim.cohort};
+  const std::size_t members =
+      state_.members.size() + (state_.members.knows(identity_of(info.peer), info.remote) ? 0 : 1);
+  const Extras extras{claim.cohort || policy.send_exclusions, claim.cohort, members > 2};
   for (const SatPlan& plan : plan_policy(policy, state_.keys, now)) {
     if (auto sat = make_sat(plan, state_.keys, extras, now)) sa.sats.push_back(std::move(*sat));
   }
@@ -116,6 +125,9 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
                                      const MemberClaim& claim, const GapPayload& request,
                                      const std::vector<std::uint32_t>& spis) {
   COHORT_CHECK(may_join(info));
+  for (const std::uint32_t spi : spis) {
+    if (state_.keys.find(spi) == nullptr) return fail(stale_offer);  // ended since it was offered
+  }
   std::vector<std::uint32_t> ids;
   if (counter_mode()) {
     const std::size_t wanted = std::clamp<std::size_t>(request.sender_id_request.value_or(1), 1,
@@ -129,6 +141,8 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
     }
     ids = std::move(*spent);
   }
+  const bool known = state_.members.knows(identity_of(info.peer), info.remote);
+  if (!known) before_member(now);
   Member* member = state_.members.admit(identity_of(info.peer), info.remote);
   if (member == nullptr) return fail(members_full);
   sender_.settle(info.remote);
@@ -140,15 +154,15 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   member->sender_ids = ids;
   COHORT_CHECK(store_.save_member(now, state_, member->id));
   ++state_.counters.registrations;
+  if (known && claim.starts_anew) note_restart(now, *member);
+  if (!known) after_member();
 
   Grant grant;
   grant.member = member->id;
   grant.seq = state_.keys.rekey->seq;
   grant.kd.packets.push_back(make_key_packet(state_.keys.rekey->kek));
   for (const std::uint32_t spi : spis) {
-    const GroupTek* tek = state_.keys.find(spi);
-    if (tek == nullptr) return fail(stale_offer);
-    grant.kd.packets.push_back(make_key_packet(tek->tek));
+    grant.kd.packets.push_back(make_key_packet(state_.keys.find(spi)->tek));
   }
   if (!ids.empty()) {
     grant.kd.packets.push_back(make_key_packet(ids, state_.keys.sender_ids.bits()));
@@ -230,8 +244,9 @@ KsTekStatus status_of(const GroupTek& tek, TimePoint now) {
   out.sa_number = tek.sa_number;
   for (const AclEntry& entry : tek.entries) out.acl.push_back(entry.text());
   out.suite = tek.tek.suite;
-  out.replay = tek.tek.replay;
-  out.replay_window = tek.tek.replay_window;
+  out.replay_window = tek.window();
+  out.replay =
+      out.replay_window != 0 ? dataplane::ReplayKind::counter : dataplane::ReplayKind::none;
   out.lifetime = tek.lifetime;
   out.remaining = whole(tek.tek.expires - now);
   out.elapsed = whole(now - tek.made);

@@ -82,6 +82,12 @@ class KsGroup {
   Status delete_obsolete(TimePoint now);
   [[nodiscard]] std::vector<AclEntry> policy_exclusions() const;
   [[nodiscard]] std::vector<AclEntry> stale_exclusions() const;
+  // Anti-replay by counters and its limits (ks_replay.cpp).
+  [[nodiscard]] bool shared_windows() const;
+  void before_member(TimePoint now);
+  void after_member();
+  void note_restart(TimePoint now, const Member& member);
+  void renew_for_restarted(TimePoint now);
   void evict_silent(TimePoint now);
   void report_failure(const Status& status) const;
 
@@ -89,6 +95,9 @@ class KsGroup {
   KsGroupState state_;
   KsStore store_;
   RekeySender sender_;
+  std::optional<TimePoint> restart_rekey_at_;  ///< new TEKs for a member that counts from 1 again
+  TimePoint restart_rekey_not_before_ = TimePoint::min();
+  bool window_warning_given_ = false;
   std::optional<TimePoint> exclusions_due_;  ///< when stale exclusions are deleted
 };
 

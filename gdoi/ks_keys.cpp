@@ -32,7 +32,8 @@ bool current(const GroupTek& tek) {
 bool serves(const GroupTek& tek, const SaPolicy& sa, const std::vector<AclEntry>& entries) {
   return current(tek) && tek.sa_number == sa.number && tek.tek.suite == sa.suite &&
          tek.lifetime == sa.lifetime && tek.tek.replay == sa.replay &&
-         tek.tek.replay_window == sa.replay_window && tek.entries == entries;
+         tek.tek.replay_window == sa.replay_window && tek.single_sender == sa.single_sender &&
+         tek.entries == entries;
 }
 
 std::vector<AclEntry> order_of(const GroupPolicy& policy) {
@@ -87,7 +88,8 @@ TimePoint KsGroup::kek_due() const {
 }
 
 TimePoint KsGroup::next_deadline() const {
-  TimePoint next = std::min(sender_.next_deadline(), exclusions_due_.value_or(never));
+  TimePoint next = std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
+                             restart_rekey_at_.value_or(never)});
   for (const GroupTek& tek : state_.keys.teks) {
     next = std::min(next, current(tek) ? rekey_due(tek) : tek.tek.expires);
     if (tek.delete_at) next = std::min(next, *tek.delete_at);
@@ -105,6 +107,7 @@ void KsGroup::on_timer(TimePoint now) {
     report_failure(store_.save_keys(now, state_));
   }
   report_failure(delete_obsolete(now));
+  renew_for_restarted(now);
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
   std::set<std::uint32_t> due;
   for (const SaPolicy& sa : state_.policy().sas) {
@@ -136,6 +139,8 @@ GroupTek KsGroup::make_one(TimePoint now, const SaPolicy& sa, std::vector<AclEnt
   tek.sa_number = sa.number;
   tek.entries = std::move(entries);
   tek.lifetime = sa.lifetime;
+  tek.single_sender = sa.single_sender;
+  tek.many_senders = state_.members.size() > 2;
   tek.made = tek.activate = now;
   return tek;
 }

@@ -59,6 +59,7 @@ Status MemberKeys::add_teks(TimePoint now, const OfferedPolicy& policy, const Kd
     tek.lifetime = sa->lifetime;
     tek.may_send = sa->may_send;
     tek.may_receive = sa->may_receive;
+    tek.replay_window = sa->replay_window;
     added.emplace(sa->spi, std::move(tek));
   }
   return {};
@@ -229,6 +230,7 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
       continue;
     }
     if (sa->replay_window) entry.replay_window = sa->replay_window;
+    added.at(sa->spi).replay_window = entry.replay_window;
     if (!teks_.contains(sa->spi)) {
       if (dataplane::shape_of(sa->suite).aead && sa->may_send && !holds_sender_id()) {
         change.lacks_sender_id = true;  // RFC 6407 section 4.4: must not be installed
@@ -239,6 +241,10 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
       teks_.emplace(sa->spi, std::move(fresh));
       ++change.new_teks;
     }
+    MemberTek& tek = teks_.at(sa->spi);
+    if (sa->replay_window) tek.replay_window = sa->replay_window;
+    // Lifetimes are relative: of several transmissions the one that was delayed least is right.
+    tek.tek.expires = std::min(tek.tek.expires, now + Duration(sa->lifetime));
     if (!names(entry, sa->spi)) entry.spis.push_back(sa->spi);
   }
   return change;

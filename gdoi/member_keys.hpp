@@ -16,6 +16,7 @@ struct MemberTek {
   Tek tek;
   std::chrono::seconds lifetime{0};
   bool may_send = true, may_receive = true;
+  std::optional<std::uint16_t> replay_window;  ///< as the key server said
   /// Not in the latest registration: others may still send with it, we don't.
   bool receive_only_now = false;
   std::optional<TimePoint> delete_at;
@@ -26,7 +27,7 @@ struct MemberEntry {
   AclEntry acl;
   std::uint32_t exclusion_id = 0;
   std::vector<std::uint32_t> spis;
-  std::optional<std::uint16_t> replay_window;
+  std::optional<std::uint16_t> replay_window;  ///< last said: for a TEK that comes without
 };
 
 /// A Rekey SA at a member.

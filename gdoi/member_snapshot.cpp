@@ -125,13 +125,9 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
       sa.sender_ids = sender_ids_.ids;
       sa.sid_bits = sender_ids_.bits;
     }
-    for (const MemberEntry& entry : entries_) {
-      const bool ours = std::find(entry.spis.begin(), entry.spis.end(), spi) != entry.spis.end();
-      if (!ours) continue;
-      const std::uint16_t window = entry.replay_window.value_or(options_.replay_window);
-      sa.replay = window == 0 ? dataplane::ReplayKind::none : dataplane::ReplayKind::counter;
-      sa.replay_window = window;
-    }
+    const std::uint16_t window = tek.replay_window.value_or(options_.replay_window);
+    sa.replay = window == 0 ? dataplane::ReplayKind::none : dataplane::ReplayKind::counter;
+    sa.replay_window = window;
     out.sas.push_back(std::move(sa));
   }
   // Before the first registration there is no policy: fail-close drops everything.

@@ -65,6 +65,10 @@ struct SaPolicy {
   std::chrono::seconds lifetime{3600};
   dataplane::ReplayKind replay = dataplane::ReplayKind::counter;
   std::uint16_t replay_window = 64;
+  /// Only one member ever sends on this SA. Else a counter window (RFC 4303) is right in a group of
+  /// two only: with more members each sender has a sequence of its own (RFC 5374), so the key
+  /// server then says window 0 to everybody.
+  bool single_sender = false;
   /// One TEK for each permit entry (most interoperable), or one for the whole list.
   bool tek_per_entry = true;
 };

@@ -204,8 +204,8 @@ std::optional<SatPayload> make_sat(const SatPlan& plan, const GroupKeys& keys, c
   body.address_preservation = preserve_both;
   body.direction = direction_symmetric;
   if (extras.replay_windows) {
-    const bool counter = tek->tek.replay == dataplane::ReplayKind::counter;
-    body.replay_window = counter ? tek->tek.replay_window : std::uint16_t{0};
+    const bool none = extras.many_senders && !tek->single_sender;
+    body.replay_window = none ? std::uint16_t{0} : tek->window();
   }
   return SatPayload{protocol_esp, std::move(body)};
 }

@@ -26,6 +26,7 @@ struct SatPlan {
 struct Extras {
   bool exclusions = false;
   bool replay_windows = false;
+  bool many_senders = false;  ///< to one that makes the group larger than two
 };
 
 /// The whole traffic policy in its order: each permit entry with every TEK that is in use for it

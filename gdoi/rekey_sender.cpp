@@ -44,14 +44,14 @@ bool RekeySender::everybody_answered(const Rekey& rekey) const {
                      [](const Recipient& recipient) { return recipient.complete(); });
 }
 
-PushContext RekeySender::context(TimePoint now) const {
+PushContext RekeySender::context(TimePoint now, bool to_ours) const {
   Endpoint local = state_.options.local;
   if (local.address.is_unspecified() && !state_.members.all().empty()) {
     local = state_.members.all().begin()->second.local;
   }
   Endpoint to{local.address.is_v4() ? IpAddress{} : IpAddress::v6({}), 0};
   if (multicast(state_)) to = *state_.policy().rekey.multicast_destination;
-  const bool ours = state_.members.all_cohort();
+  const bool ours = to_ours || state_.members.all_cohort();
   return PushContext{state_.policy(),
                      state_.keys,
                      local,
@@ -61,23 +61,25 @@ PushContext RekeySender::context(TimePoint now) const {
 }
 
 Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
-                          std::string_view why) {
+                          std::string_view why, bool to_ours) {
   if (state_.members.all().empty() || !under || under->kek.expires <= now) {
     return store_.save_keys(now, state_);  // nobody could read it
   }
   const auto key = state_.options.rekey_signing_key.public_key();
   COHORT_TRY(std::vector<PushPlan> plans,
-             divide_push(std::move(whole), context(now), under->kek, signature_size(key),
+             divide_push(std::move(whole), context(now, to_ours), under->kek, signature_size(key),
                          state_.options.push_size_max));
   if (rekeys_.size() == rekeys_max) rekeys_.pop_front();
   Rekey rekey;
   rekey.id = ++last_id_;
+  rekey.to_ours = to_ours;
   rekey.under = std::move(under);
   rekey.plans = std::move(plans);
   const RekeyPolicy& policy = state_.policy().rekey;
   rekey.acknowledged = policy.acknowledge && !multicast(state_);
   rekey.rounds_left = policy.retransmit_number + 1;
   for (const auto& [id, member] : state_.members.all()) {
+    if (to_ours && !member.cohort) continue;
     rekey.recipients.push_back(
         {id, member.remote, member.local, std::vector<bool>(rekey.plans.size(), false)});
   }
@@ -106,7 +108,7 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
   const auto key = state_.options.rekey_signing_key.public_key();
   std::vector<Outgoing> prepared;
   for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
-    const auto content = make_push(rekey.plans[i], context(now));
+    const auto content = make_push(rekey.plans[i], context(now, rekey.to_ours));
     if (!content) continue;
     auto ready = prepare_push(rekey.under->kek, ++rekey.under->seq, *content, signature_size(key));
     if (!ready) continue;

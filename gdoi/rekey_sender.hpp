@@ -28,7 +28,16 @@ class RekeySender {
 
   /// Sends `whole`, in as many datagrams as it takes, to every member of now (or the multicast
   /// address) under `under`. Stores the group's keys, with the SEQs, before anything is sent.
-  Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why);
+  Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
+               std::string_view why) {
+    return start(now, std::move(whole), std::move(under), why, false);
+  }
+  /// The same to those members only that know our private use numbers, which it may then carry. By
+  /// multicast the others hear it too, and must leave it: it says nothing that is new to them.
+  Status start_to_ours(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
+                       std::string_view why) {
+    return start(now, std::move(whole), std::move(under), why, true);
+  }
   /// A member has registered again, or was removed: nothing more is owed to it.
   void settle(const Endpoint& remote);
 
@@ -59,6 +68,7 @@ class RekeySender {
     unsigned rounds_left = 0, rounds_done = 0;
     TimePoint next = never;     ///< the next round, or the verdict
     bool acknowledged = false;  ///< are acknowledgements asked for?
+    bool to_ours = false;
   };
   struct Outgoing {
     std::uint64_t rekey = 0;
@@ -71,7 +81,9 @@ class RekeySender {
     bool again = false;
   };
 
-  [[nodiscard]] PushContext context(TimePoint now) const;
+  Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why,
+               bool to_ours);
+  [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
   void round(TimePoint now, Rekey& rekey);
   void finish(Rekey& rekey);
   void flush();

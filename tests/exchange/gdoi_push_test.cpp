@@ -1,3 +1,5 @@
+#include <set>
+
 #include "gdoi/groupkey_push.hpp"
 #include "tests/exchange/gdoi_fixture.hpp"
 
@@ -82,6 +84,91 @@ TEST_F(Push, the_kek_is_replaced_under_the_old_one_and_seq_starts_over) {
   EXPECT_EQ(status(member).kek->seq, 1u);
   EXPECT_EQ(status(server).acks_received, 2u);
   EXPECT_TRUE(member.host->refusals.empty()) << log();
+}
+
+std::set<std::uint16_t> windows(const dataplane::Snapshot& snapshot) {
+  std::set<std::uint16_t> found;
+  for (const auto& sa : snapshot.sas) {
+    found.insert(sa.replay == dataplane::ReplayKind::none ? std::uint16_t{0} : sa.replay_window);
+  }
+  return found;
+}
+
+// RFC 5374: a window is right for one sender. Members of two hear one; of three, two.
+TEST_F(Push, the_third_member_ends_counter_anti_replay_for_everybody) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.11");
+  add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  EXPECT_EQ(windows(installed(members[0])), std::set<std::uint16_t>{64});
+  EXPECT_EQ(windows(installed(members[1])), std::set<std::uint16_t>{64});
+  EXPECT_EQ(server.host->count(gdoi::events::ks_replay_window_off), 0u);
+  const auto spis = sending(members[0]);
+  add_member("10.9.0.13");
+  ASSERT_TRUE(register_all());
+  net.run_for(1s);
+  for (Member& member : members) {
+    EXPECT_EQ(windows(installed(member)), std::set<std::uint16_t>{0}) << log();
+    EXPECT_EQ(sending(member), spis) << "the keys stay";
+  }
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(120s);
+  for (Member& member : members) {
+    EXPECT_EQ(windows(installed(member)), std::set<std::uint16_t>{0});
+  }
+  add_member("10.9.0.14");
+  ASSERT_TRUE(register_all());
+  EXPECT_EQ(server.host->count(gdoi::events::ks_replay_window_off), 1u);
+  EXPECT_EQ(status(server).teks.at(0).replay, dataplane::ReplayKind::none);
+}
+
+TEST_F(Push, three_that_register_at_once_have_no_window_either) {
+  add_server("10.9.0.2", default_policy());
+  for (const char* address : {"10.9.0.11", "10.9.0.12", "10.9.0.13"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  net.run_for(1s);
+  for (Member& member : members) {
+    EXPECT_EQ(windows(installed(member)), std::set<std::uint16_t>{0}) << log();
+  }
+}
+
+TEST_F(Push, an_sa_with_a_single_sender_keeps_its_window) {
+  gdoi::GroupPolicy policy = default_policy();
+  policy.sas[0].single_sender = true;
+  Server& server = add_server("10.9.0.2", policy);
+  for (const char* address : {"10.9.0.11", "10.9.0.12", "10.9.0.13"}) add_member(address);
+  ASSERT_TRUE(register_all());
+  for (Member& member : members) {
+    EXPECT_EQ(windows(installed(member)), std::set<std::uint16_t>{64});
+  }
+  EXPECT_EQ(server.host->count(gdoi::events::ks_replay_window_off), 0u);
+}
+
+TEST_F(Push, a_member_that_restarts_brings_new_teks_where_there_are_windows) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.11");
+  Member& second = add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  const auto before = current_spis(server);
+  ASSERT_TRUE(second.role().register_now(net.now(), "GETVPN"));
+  net.run_for(10s);
+  EXPECT_EQ(current_spis(server), before) << "it holds its keys and counts on";
+  second.node.reset();
+  start(second);
+  net.run_for(10s);
+  EXPECT_NE(current_spis(server), before) << log();
+  EXPECT_EQ(server.host->count(gdoi::events::ks_member_restarted), 1u);
+  net.run_for(30s);
+  EXPECT_EQ(sending(members[0]), current_spis(server));
+  EXPECT_EQ(sending(second), current_spis(server));
+  // Again and again: at most once a minute.
+  const auto rekeys = status(server).rekeys;
+  for (int i = 0; i < 5; ++i) {
+    second.node.reset();
+    start(second);
+    net.run_for(5s);
+  }
+  EXPECT_LE(status(server).rekeys, rekeys + 1);
 }
 
 TEST_F(Push, a_replayed_an_old_and_a_forged_push_are_refused) {
@@ -235,6 +322,7 @@ TEST_F(Push, forged_copied_and_unasked_acknowledgements_are_refused) {
 
 TEST_F(Push, multicast_sends_once_for_all) {
   auto policy = default_policy();
+  policy.sas[0].replay = dataplane::ReplayKind::none;
   policy.rekey.transport = gdoi::RekeyTransport::multicast;
   policy.rekey.multicast_destination = Endpoint{IpAddress::parse("239.10.1.1").value(), gdoi_port};
   Server& server = add_server("10.9.0.2", policy);

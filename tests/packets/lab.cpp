@@ -67,7 +67,7 @@ void Lab::apply(const Snapshot& snapshot) {
     states.push_back(old != states_.end()
                          ? *old
                          : std::make_shared<SaState>(keys_->manager(), sa, workers_, options_.mtu));
-    states.back()->assign_senders(sa);
+    states.back()->follow(sa);
   }
   states_ = states;
   auto policy = compile_policy(snapshot, std::move(states), fmt::format("lab{}-", number++));

@@ -51,6 +51,21 @@ TEST(Replay, NoneAcceptsAnySequence) {
   EXPECT_EQ(lab.outside({numbered(9), numbered(9), numbered(0)}).inside.size(), 3u);
 }
 
+/// Another member has come to send on the SA: its numbers begin at 1.
+TEST(Replay, EndsWhenASnapshotSaysSo) {
+  Lab lab;
+  Snapshot snapshot = protect_all(suite);
+  lab.apply(snapshot);
+  EXPECT_EQ(lab.outside({numbered(900)}).inside.size(), 1u);
+  EXPECT_EQ(lab.outside({numbered(1)}).inside.size(), 0u);
+  snapshot = protect_all(suite);
+  snapshot.sas[0].replay = ReplayKind::none;
+  lab.apply(snapshot);
+  EXPECT_EQ(lab.outside({numbered(1), numbered(900)}).inside.size(), 2u);
+  lab.apply(protect_all(suite));
+  EXPECT_EQ(lab.outside({numbered(1)}).inside.size(), 1u);
+}
+
 /// A replay that is sent to another worker by another outer address reaches no host.
 TEST(Replay, AnotherWorkersWindowIsNoWayIn) {
   Lab first(Lab::defaults(), 2, 0);

@@ -36,6 +36,7 @@ Status SimDataplane::apply(std::string_view, dataplane::Snapshot snapshot) {
     if (old != newest_->sas.end() && old->second->key == key) {
       table->sas[sa.spi] = old->second;
       old->second->sender_ids = sa.sender_ids;
+      if (sa.replay == dataplane::ReplayKind::none) old->second->replay = sa.replay;
       continue;
     }
     auto state = std::make_shared<State>();

@@ -1,0 +1,81 @@
+#include <algorithm>
+
+#include "gdoi/events.hpp"
+#include "gdoi/ks_group.hpp"
+
+// Which members may check sequence numbers, and what makes that go on being right.
+namespace cohort::gdoi {
+namespace {
+
+using std::chrono::seconds;
+
+/// A receiver has one window for an SA. Of two members each hears one sender.
+constexpr std::size_t members_with_window = 2;
+/// So that message 4 is there before the rekey.
+constexpr Duration restart_wait = seconds{1};
+/// Members that start again and again shall not keep the group busy.
+constexpr Duration restart_interval = seconds{60};
+
+}  // namespace
+
+/// Whether some SA would have a window in a group of two, but not in a larger one.
+bool KsGroup::shared_windows() const {
+  return std::any_of(state_.keys.teks.begin(), state_.keys.teks.end(), [](const GroupTek& tek) {
+    return tek.tek.replay == dataplane::ReplayKind::counter && !tek.single_sender;
+  });
+}
+
+/// A newcomer is about to be put on the list. If it is one too many for windows, those who were
+/// given one are told to check no more, all at once: the newcomer's first packet has sequence 1.
+void KsGroup::before_member(TimePoint now) {
+  if (!shared_windows() || state_.members.size() != members_with_window) return;
+  bool given = false;
+  for (GroupTek& tek : state_.keys.teks) {
+    given = given || (tek.window() != 0 && !tek.single_sender);
+    tek.many_senders = true;
+  }
+  if (!window_warning_given_) {
+    window_warning_given_ = true;
+    world_.outbox.report({&events::ks_replay_window_off, {{"group", state_.policy().name}}});
+  }
+  if (!given) return;
+  PushPlan plan;
+  plan.sats = plan_policy(state_.policy(), state_.keys, now);
+  report_failure(
+      sender_.start_to_ours(now, std::move(plan), state_.keys.rekey, "no anti-replay window"));
+}
+
+/// With two members on the list, what others were offered before is no longer right for a third.
+void KsGroup::after_member() {
+  if (shared_windows() && state_.members.size() == members_with_window) ++state_.keys.generation;
+}
+
+/// A member that was on the list has no keys: it has started anew, with sequence numbers from 1,
+/// and what has a window drops its packets as replays until there is another TEK. The key server
+/// sees that without asking anybody, and a TEK rekey is what members of every make understand; to
+/// switch windows off instead would let old packets in. Its packets are lost until the activation
+/// delay is over, not for the rest of the key's life.
+void KsGroup::note_restart(TimePoint now, const Member& member) {
+  const bool windows = std::any_of(state_.keys.teks.begin(), state_.keys.teks.end(),
+                                   [](const GroupTek& tek) { return tek.window() != 0; });
+  if (!windows || restart_rekey_at_) return;
+  restart_rekey_at_ = std::max(now + restart_wait, restart_rekey_not_before_);
+  world_.outbox.report({&events::ks_member_restarted,
+                        {{"group", state_.policy().name},
+                         {"member", member.identity},
+                         {"address", member.remote.text()}}});
+}
+
+void KsGroup::renew_for_restarted(TimePoint now) {
+  if (!restart_rekey_at_ || *restart_rekey_at_ > now) return;
+  restart_rekey_at_.reset();
+  restart_rekey_not_before_ =
+      now + std::max<Duration>(restart_interval, state_.policy().activation_delay);
+  std::set<std::uint32_t> numbers;
+  for (const GroupTek& tek : state_.keys.teks) {
+    if (tek.window() != 0) numbers.insert(tek.sa_number);
+  }
+  if (!numbers.empty()) report_failure(rekey(now, numbers, false, "a member has restarted"));
+}
+
+}  // namespace cohort::gdoi
