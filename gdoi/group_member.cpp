@@ -83,7 +83,11 @@ void GroupMember::on_protected(TimePoint now, const ike::Phase1Info& info,
 
 void GroupMember::on_unprotected(TimePoint now, const ike::Header& header,
                                  const Datagram& datagram) {
-  if (header.exchange != ike::ExchangeType::groupkey_push) return;
+  if (header.exchange != ike::ExchangeType::groupkey_push) {
+    impl_->world.outbox.refuse(
+        {Error(wrong_message, "no such phase 1"), "gdoi_pull", datagram.remote.text()});
+    return;
+  }
   for (auto& group : impl_->groups) {
     if (group->on_push(now, header, datagram)) return;
   }

@@ -260,7 +260,11 @@ void KeyServer::on_phase1_closed(TimePoint, ike::Phase1Id id, const Error&) {
 // ---- GROUPKEY-PUSH-ACK --------------------------------------------------------------------------
 
 void KeyServer::on_unprotected(TimePoint now, const ike::Header& header, const Datagram& datagram) {
-  if (header.exchange != ike::ExchangeType::groupkey_push_ack) return;
+  if (header.exchange != ike::ExchangeType::groupkey_push_ack) {
+    impl_->world.outbox.refuse(
+        {Error(wrong_message, "no such phase 1"), "gdoi_pull", datagram.remote.text()});
+    return;
+  }
   for (auto* list : {&impl_->groups, &impl_->closing}) {
     for (auto& group : *list) {
       if (!group->sender().sent_under(header)) continue;

@@ -48,6 +48,7 @@ std::shared_ptr<RekeySa> make_rekey_sa(Random& random, const RekeyPolicy& policy
   sa->kek.expires = now + policy.lifetime;
   sa->made = now;
   sa->lifetime = policy.lifetime;
+  if (policy.transport == RekeyTransport::multicast) sa->multicast = policy.multicast_destination;
   return sa;
 }
 

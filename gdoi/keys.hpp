@@ -41,6 +41,8 @@ struct RekeySa {
   std::uint32_t seq = 0;  ///< last one used
   TimePoint made;
   std::chrono::seconds lifetime{0};
+  /// Where rekeys under it go, empty for unicast. Not stored: a restart takes it from the policy.
+  std::optional<Endpoint> multicast;
 };
 
 struct GroupKeys {

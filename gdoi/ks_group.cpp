@@ -43,6 +43,11 @@ Status KsGroup::start(TimePoint now) {
     return store_.save_keys(now, state_);
   }
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
+  for (const auto& sa : {rekey_sa, state_.keys.previous, state_.reset_under}) {
+    const RekeyPolicy& rekey = state_.policy().rekey;
+    if (sa && rekey.transport == RekeyTransport::multicast)
+      sa->multicast = rekey.multicast_destination;
+  }
   for (GroupTek& tek : state_.keys.teks) {  // neither is stored
     const auto& sas = state_.policy().sas;
     const auto sa = std::find_if(sas.begin(), sas.end(),

@@ -68,7 +68,8 @@ class MemberGroup {
   void resend_or_give_up(TimePoint now);
 
   // Rekeys (member_rekey.cpp).
-  Status take_push(TimePoint now, MemberKek& kek, const Datagram& datagram);
+  Status take_push(TimePoint now, MemberKek& kek, const ike::Header& header,
+                   const Datagram& datagram);
   Status apply_push(TimePoint now, const OpenedPush& opened, const MemberKek& under,
                     const Datagram& datagram);
   void after_change(TimePoint now, const MemberKeys::Change& change);

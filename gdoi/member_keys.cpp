@@ -108,6 +108,9 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
   bool new_kek = false;
   COHORT_CHECK(install_kek(now, policy, kd, seq, std::nullopt, new_kek));
   if (!policy.kek) kek_.reset();
+  // What still comes under an older KEK is older than this registration: a "delete everything"
+  // that was on its way would take the new keys.
+  if (!same_kek) previous_kek_.reset();
 
   std::vector<MemberEntry> entries;
   for (const auto& item : policy.items) {

@@ -32,6 +32,7 @@ Result<OfferedKek> read_offered_kek(const SakPayload& sak, const GroupMemberOpti
   COHORT_TRY(kek.signature_type, signature_algorithm_from_wire(sak.signature_algorithm));
   kek.signature_key_bits = sak.signature_key_bits.value_or(0);
   kek.lifetime = sak.lifetime_s ? seconds(sak.lifetime_s->value) : default_kek_lifetime;
+  if (kek.lifetime == seconds{0}) return fail(unsupported_policy, "a KEK without a life");
   // LKH types need keys that we don't have: no acknowledgement then, and no failure either
   // (RFC 8263 section 4).
   if (sak.ack_requested == static_cast<std::uint16_t>(AckType::kek_sha256) ||
@@ -76,6 +77,7 @@ Result<OfferedSa> read_offered_sa(const EspSat& sat, const GroupMemberOptions& o
   sa.may_send = direction != direction_receive;
   sa.may_receive = direction != direction_send;
   sa.lifetime = sat.lifetime_s ? seconds(sat.lifetime_s->value) : default_tek_lifetime;
+  if (sa.lifetime == seconds{0}) return fail(unsupported_policy, "an SA without a life");
   sa.replay_window = sat.replay_window;
   return sa;
 }

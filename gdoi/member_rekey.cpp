@@ -29,14 +29,15 @@ bool MemberGroup::on_push(TimePoint now, const ike::Header& header, const Datagr
     }
     return true;
   }
-  if (const Status taken = take_push(now, *kek, datagram); !taken) {
+  if (const Status taken = take_push(now, *kek, header, datagram); !taken) {
     ++counters_.refused;
     world_.outbox.refuse({taken.error(), "gdoi_push", datagram.remote.text()});
   }
   return true;
 }
 
-Status MemberGroup::take_push(TimePoint now, MemberKek& kek, const Datagram& datagram) {
+Status MemberGroup::take_push(TimePoint now, MemberKek& kek, const ike::Header& header,
+                              const Datagram& datagram) {
   COHORT_TRY(const OpenedPush opened, open_push(kek.kek, datagram.payload));
   if (opened.seq <= kek.seq) {
     return fail(replayed_push, fmt::format("SEQ {}, last {}", opened.seq, kek.seq));
@@ -50,7 +51,11 @@ Status MemberGroup::take_push(TimePoint now, MemberKek& kek, const Datagram& dat
   kek.last_acknowledged = now;
   // The change may take this Rekey SA away; the acknowledgement still needs it.
   MemberKek under{kek.kek.clone(), kek.key, kek.offer, kek.seq, kek.form, {}, {}};
-  COHORT_CHECK(apply_push(now, opened, under, datagram));
+  if (Status applied = apply_push(now, opened, under, datagram); !applied) {
+    // A copy of what was refused is not acknowledged either (RFC 8263 section 4).
+    if (MemberKek* still = keys_.kek_of(header)) still->last_accepted.clear();
+    return applied;
+  }
   acknowledge(now, under, opened.seq, datagram);
   return {};
 }

@@ -185,7 +185,8 @@ std::optional<SatPayload> make_sat(const SatPlan& plan, const GroupKeys& keys, c
     return SatPayload{protocol_exclusion, std::move(body)};
   }
   const GroupTek* tek = keys.find(plan.spi);
-  if (tek == nullptr || tek->tek.expires <= now) return std::nullopt;
+  // In its last second it has no life to announce; 0 would be no lifetime at all.
+  if (tek == nullptr || seconds_left(tek->tek.expires, now) == 0) return std::nullopt;
   const auto port = [](const dataplane::PortRange& ports) -> std::uint16_t {
     return ports.any() ? std::uint16_t{0} : ports.first;
   };

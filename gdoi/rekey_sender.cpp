@@ -21,10 +21,6 @@ crypto::SignatureForm form_of(const KsGroupState& state) {
                                                     : crypto::SignatureForm::rsa_pkcs1;
 }
 
-bool multicast(const KsGroupState& state) {
-  return state.policy().rekey.transport == RekeyTransport::multicast;
-}
-
 Endpoint source_for(const KsGroupState& state, const Endpoint& local) {
   const Endpoint& configured = state.options.local;
   Endpoint source = configured.address.is_unspecified() ? local : configured;
@@ -50,7 +46,9 @@ PushContext RekeySender::context(TimePoint now, bool to_ours) const {
     local = state_.members.all().begin()->second.local;
   }
   Endpoint to{local.address.is_v4() ? IpAddress{} : IpAddress::v6({}), 0};
-  if (multicast(state_)) to = *state_.policy().rekey.multicast_destination;
+  if (const RekeyPolicy& rekey = state_.policy().rekey;
+      rekey.transport == RekeyTransport::multicast)
+    to = *rekey.multicast_destination;
   const bool ours = to_ours || state_.members.all_cohort();
   return PushContext{state_.policy(),
                      state_.keys,
@@ -76,7 +74,8 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
   rekey.under = std::move(under);
   rekey.plans = std::move(plans);
   const RekeyPolicy& policy = state_.policy().rekey;
-  rekey.acknowledged = policy.acknowledge && !multicast(state_);
+  // As the members of this Rekey SA were told: a change of transport still goes the old way.
+  rekey.acknowledged = policy.acknowledge && !rekey.under->multicast;
   rekey.rounds_left = policy.retransmit_number + 1;
   for (const auto& [id, member] : state_.members.all()) {
     if (to_ours && !member.cohort) continue;
@@ -91,15 +90,15 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
 }
 
 void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
-  const bool to_all = multicast(state_);
-  world_.outbox.report({to_all ? &events::ks_send_mcast_rekey : &events::ks_send_unicast_rekey,
-                        {{"group", state_.policy().name},
-                         {"why", std::string(why)},
-                         {to_all ? "destination" : "members",
-                          to_all ? state_.policy().rekey.multicast_destination->text()
-                                 : fmt::format("{}", rekey.recipients.size())},
-                         {"datagrams", fmt::format("{}", rekey.plans.size())},
-                         {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
+  const bool to_all = rekey.under->multicast.has_value();
+  world_.outbox.report(
+      {to_all ? &events::ks_send_mcast_rekey : &events::ks_send_unicast_rekey,
+       {{"group", state_.policy().name},
+        {"why", std::string(why)},
+        {to_all ? "destination" : "members",
+         to_all ? rekey.under->multicast->text() : fmt::format("{}", rekey.recipients.size())},
+        {"datagrams", fmt::format("{}", rekey.plans.size())},
+        {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
 }
 
 // One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
@@ -180,14 +179,14 @@ void RekeySender::deliver(const Outgoing& out, const Bytes& payload) {
       ++(out.again ? member->rekey_retries : member->rekeys_sent);
       member->last_seq_sent = out.push.seq;
     }
-    if (multicast(state_)) continue;
+    if (out.under->multicast) continue;
     ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
     world_.outbox.send({source_for(state_, recipient.local), recipient.remote, payload});
   }
-  if (!multicast(state_) || rekey->recipients.empty()) return;
+  if (!out.under->multicast || rekey->recipients.empty()) return;
   ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
-  world_.outbox.send({source_for(state_, rekey->recipients.front().local),
-                      *state_.policy().rekey.multicast_destination, payload});
+  world_.outbox.send(
+      {source_for(state_, rekey->recipients.front().local), *out.under->multicast, payload});
 }
 
 void RekeySender::settle(const Endpoint& remote) {

@@ -124,6 +124,50 @@ TEST_F(Change, a_removed_member_keeps_nothing_and_gets_nothing) {
   EXPECT_EQ(status(server).members.size(), 2u);
 }
 
+// Members still listen for unicast when they are told of multicast.
+TEST_F(Change, from_unicast_to_multicast_is_told_the_old_way) {
+  gdoi::GroupPolicy policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  add_member("10.9.0.11");
+  add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  policy.rekey.transport = gdoi::RekeyTransport::multicast;
+  policy.rekey.multicast_destination = Endpoint{IpAddress::parse("239.10.1.1").value(), gdoi_port};
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(5s);
+  for (Member& member : members) {
+    EXPECT_EQ(status(member).kek->transport, gdoi::RekeyTransport::multicast) << log();
+  }
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(60s);
+  for (Member& member : members) EXPECT_EQ(sending(member), current_spis(server));
+}
+
+// Nothing that was sent before a registration may undo it.
+TEST_F(Change, a_delete_that_comes_after_the_registration_takes_nothing) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  std::optional<Datagram> held;
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    if (!header || header->exchange != ExchangeType::groupkey_push) return Fate{};
+    held = datagram;
+    return Fate{0, {}, {}};
+  };
+  ASSERT_TRUE(server.role().clear_members(net.now(), "GETVPN"));
+  net.run_for(1s);
+  ASSERT_TRUE(held);
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(10s);
+  ASSERT_EQ(sending(member), current_spis(server));
+  net.fate = nullptr;
+  net.inject(held->local, held->remote, held->payload);
+  net.run_for(100ms);
+  EXPECT_EQ(status(member).state, gdoi::MemberState::registered);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+}
+
 TEST_F(Change, a_lost_delete_is_sent_again) {
   Server& server = add_server("10.9.0.2", default_policy());
   Member& member = add_member("10.9.0.1");

@@ -320,6 +320,24 @@ TEST_F(Push, forged_copied_and_unasked_acknowledgements_are_refused) {
   EXPECT_EQ(status(server).acks_received, 1u);
 }
 
+// RFC 8263: what was not taken is not acknowledged, however often it comes.
+TEST_F(Push, a_refused_rekey_is_never_acknowledged) {
+  gdoi::GroupPolicy policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  member.options.accepted_suites = {policy.sas[0].suite};
+  ASSERT_TRUE(register_all());
+  policy.sas[0].suite = dataplane::Suite::aes_256_cbc_sha512_256;
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(3s);
+  const auto pushes = sent(ExchangeType::groupkey_push);
+  ASSERT_EQ(pushes.size(), 1u);
+  net.inject(pushes[0].local, pushes[0].remote, pushes[0].payload);
+  net.run_for(3s);
+  EXPECT_EQ(member.host->count(gdoi::unacceptable_suite), 1u) << log();
+  EXPECT_TRUE(sent(ExchangeType::groupkey_push_ack).empty());
+}
+
 TEST_F(Push, multicast_sends_once_for_all) {
   auto policy = default_policy();
   policy.sas[0].replay = dataplane::ReplayKind::none;
