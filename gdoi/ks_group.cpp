@@ -64,10 +64,21 @@ Status KsGroup::start(TimePoint now) {
   if (state_.reset_under) {
     // Nobody but those who registered since holds the current keys; the others must be told.
     const Status told = sender_.start(now, deletion_of_everything(), state_.reset_under, "restart");
-    state_.members.clear();
+    forget_older_than_reset();
     return told;
   }
   return remind(now, changed ? "policy changed while we were down" : "restart");
+}
+
+/// Of the stored members, those who registered after every key was deleted hold the new ones and
+/// stay on the list; the Delete is under a KEK that they don't have. Stored times are good to a
+/// second or two; who stays by mistake is told by the Delete, and registers again.
+void KsGroup::forget_older_than_reset() {
+  const RekeySa& first = state_.keys.previous ? *state_.keys.previous : *state_.keys.rekey;
+  const TimePoint made = first.made - std::chrono::seconds{2};
+  std::erase_if(state_.members.all(), [&](const auto& entry) {
+    return entry.second.registered < made || state_.removed.contains(entry.second.identity);
+  });
 }
 
 // ---- registration -------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class KsGroup {
   void after_member();
   void note_restart(TimePoint now, const Member& member);
   void renew_for_restarted(TimePoint now);
+  void forget_older_than_reset();
   void evict_silent(TimePoint now);
   void report_failure(const Status& status) const;
 

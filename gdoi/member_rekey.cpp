@@ -52,7 +52,7 @@ Status MemberGroup::take_push(TimePoint now, MemberKek& kek, const ike::Header& 
   // The change may take this Rekey SA away; the acknowledgement still needs it.
   MemberKek under{kek.kek.clone(), kek.key, kek.offer, kek.seq, kek.form, {}, {}};
   if (Status applied = apply_push(now, opened, under, datagram); !applied) {
-    // A copy of what was refused is not acknowledged either (RFC 8263 section 4).
+    // A copy of it is not acknowledged either: the key server would take the rekey for done.
     if (MemberKek* still = keys_.kek_of(header)) still->last_accepted.clear();
     return applied;
   }
