@@ -18,6 +18,16 @@ const GroupTek* GroupKeys::find(std::uint32_t spi) const {
   return nullptr;
 }
 
+std::vector<std::vector<AclEntry>> key_shares(const SaPolicy& sa) {
+  std::vector<std::vector<AclEntry>> out;
+  for (const AclEntry& entry : sa.acl) {
+    if (!entry.permit) continue;
+    if (sa.tek_per_entry || out.empty()) out.emplace_back();
+    out.back().push_back(entry);
+  }
+  return out;
+}
+
 Tek make_tek(Random& random, const SaPolicy& sa, TimePoint now,
              const std::function<bool(std::uint32_t)>& taken) {
   const dataplane::SuiteShape& shape = dataplane::shape_of(sa.suite);

@@ -27,6 +27,7 @@ struct GroupTek {
   TimePoint activate;  ///< members send with it from then on: the activation delay's end
   std::optional<TimePoint> superseded;  ///< a successor was distributed then
   std::optional<TimePoint> delete_at;   ///< the policy no longer has it: Delete is sent then
+  bool receive_only = false;            ///< members of another key server send with it, ours not
 
   /// The anti-replay window that members are told, 0 for none.
   [[nodiscard]] std::uint16_t window() const {
@@ -58,6 +59,9 @@ struct GroupKeys {
   [[nodiscard]] GroupTek* find(std::uint32_t spi);
   [[nodiscard]] const GroupTek* find(std::uint32_t spi) const;
 };
+
+/// The sets of permit entries of an SA that share a TEK.
+[[nodiscard]] std::vector<std::vector<AclEntry>> key_shares(const SaPolicy& sa);
 
 /// Fresh keys and an SPI that none of `taken` has. SPIs 0 to 255 are reserved (RFC 4303).
 [[nodiscard]] Tek make_tek(Random& random, const SaPolicy& sa, TimePoint now,

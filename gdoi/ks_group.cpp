@@ -29,8 +29,18 @@ KsGroup::KsGroup(World& world, KeyServerOptions options)
   state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
 }
 
+KsGroup::~KsGroup() {
+  if (state_.options.authority != nullptr) state_.options.authority->serve(TimePoint{}, nullptr);
+}
+
 Status KsGroup::start(TimePoint now) {
   COHORT_CHECK(check_policy(state_.options));
+  if (state_.options.authority != nullptr) {
+    // It has stored keys, members and SEQ, and hears from the other key servers what changed.
+    COHORT_CHECK(instruct(now));
+    state_.options.authority->serve(now, this);
+    return {};
+  }
   COHORT_TRY(const bool restored, store_.load(now, state_));
   const auto& rekey_sa = state_.keys.rekey;
   const bool usable =
@@ -89,6 +99,12 @@ bool KsGroup::counter_mode() const {
 }
 
 Status KsGroup::may_join(const ike::Phase1Info& info) const {
+  if (const KeyAuthority* authority = state_.options.authority; authority != nullptr) {
+    if (const Status ready = authority->may_register(); !ready) {
+      return fail(keys_not_ready, ready.error().text());
+    }
+  }
+  if (!state_.keys.rekey) return fail(keys_not_ready);
   COHORT_CHECK(authorize(state_.policy().authorization, info.peer));
   const std::string identity = identity_of(info.peer);
   if (state_.removed.contains(identity)) return fail(removed_member, identity);
@@ -122,6 +138,7 @@ SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info,
 }
 
 Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std::size_t count) {
+  if (state_.options.authority != nullptr) return spend_leased(now, count);
   GroupKeys& keys = state_.keys;
   COHORT_TRY(std::vector<std::uint32_t> ids, keys.sender_ids.allocate(count));
   if (keys.sender_ids.next() > keys.sender_ids_reserved) {
@@ -168,7 +185,10 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   ++member->registrations;
   member->unanswered = 0;
   member->sender_ids = ids;
-  COHORT_CHECK(store_.save_member(now, state_, member->id));
+  if (KeyAuthority* authority = state_.options.authority; authority != nullptr)
+    authority->member_registered(now, *member);
+  else
+    COHORT_CHECK(store_.save_member(now, state_, member->id));
   ++state_.counters.registrations;
   if (known && claim.starts_anew) note_restart(now, *member);
   if (!known) after_member();
@@ -176,6 +196,8 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   Grant grant;
   grant.member = member->id;
   grant.seq = state_.keys.rekey->seq;
+  if (const KeyAuthority* authority = state_.options.authority; authority != nullptr)
+    grant.seq = std::max(grant.seq, authority->seq_floor(state_.keys.rekey->kek.spi));
   grant.kd.packets.push_back(make_key_packet(state_.keys.rekey->kek));
   for (const std::uint32_t spi : spis) {
     grant.kd.packets.push_back(make_key_packet(state_.keys.find(spi)->tek));
@@ -199,12 +221,20 @@ Status KsGroup::remove_member(TimePoint now, MemberId id) {
                         {{"group", state_.policy().name},
                          {"member", member->identity},
                          {"address", member->remote.text()}}});
+  if (state_.options.authority != nullptr) {
+    const std::string identity = member->identity;
+    COHORT_CHECK(state_.options.authority->identity_removed(now, identity));
+  }
   return reset(now, "member removed");
 }
 
 Status KsGroup::admit(TimePoint now, std::string_view identity) {
   if (state_.removed.erase(std::string(identity)) == 0) {
     return fail(no_such_member, std::string(identity));
+  }
+  if (state_.options.authority != nullptr) {
+    state_.options.authority->identity_admitted(now, std::string(identity));
+    return {};
   }
   return store_.save_keys(now, state_);
 }
@@ -219,8 +249,10 @@ void KsGroup::evict_silent(TimePoint now) {
                            {"member", member->identity},
                            {"address", member->remote.text()}}});
     sender_.settle(member->remote);
+    if (state_.options.authority != nullptr)
+      state_.options.authority->member_gone(now, *member, true);
     state_.members.remove(id);
-    (void)store_.save_member(now, state_, id);
+    if (state_.options.authority == nullptr) (void)store_.save_member(now, state_, id);
     if (state_.members.size() == 0) {
       world_.outbox.report({&events::ks_last_gm, {{"group", state_.policy().name}}});
     }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "controlplane/ike/isakmp.hpp"
+#include "gdoi/authority.hpp"
 #include "gdoi/key_server.hpp"
 #include "gdoi/ks_state.hpp"
 #include "gdoi/member_claim.hpp"
@@ -15,9 +16,12 @@ namespace cohort::gdoi {
 
 /// One group at its key server: its keys and when they are replaced, its policy, its members. Knows
 /// no PULL exchange; KeyServer asks it what to offer and whom to admit.
-class KsGroup {
+class KsGroup final : private KeyAuthorityClient {
  public:
   KsGroup(World& world, KeyServerOptions options);
+  ~KsGroup() override;
+  KsGroup(const KsGroup&) = delete;
+  KsGroup& operator=(const KsGroup&) = delete;
 
   /// Continues with what is stored, or makes the first keys.
   Status start(TimePoint now);
@@ -92,6 +96,26 @@ class KsGroup {
   void evict_silent(TimePoint now);
   void report_failure(const Status& status) const;
 
+  // ks_authority.cpp: keys that an authority decides
+  Status instruct(TimePoint now);
+  void follow(TimePoint now);
+  void forget_era(TimePoint now);
+  std::set<std::uint32_t> take_teks(TimePoint now, KeyPlan& plan, bool first);
+  bool take_keks(TimePoint now, KeyPlan& plan);
+  void take_sender_ids();
+  void take_over(TimePoint now);
+  void forget_obsolete(TimePoint now);
+  void distribute(TimePoint now, const std::set<std::uint32_t>& spis, bool kek,
+                  std::shared_ptr<RekeySa> under, std::string_view why);
+  [[nodiscard]] std::shared_ptr<RekeySa> rekey_sa(const PlannedKek& planned) const;
+  [[nodiscard]] TimePoint next_planned() const;
+  Result<std::vector<std::uint32_t>> spend_leased(TimePoint now, std::size_t count);
+  void on_plan_changed(TimePoint now) override;
+  void on_member(TimePoint now, const Member& member) override;
+  void on_member_gone(TimePoint now, const std::string& identity, const IpAddress& at) override;
+  void on_identity_removed(TimePoint now, const std::string& identity) override;
+  void on_identity_admitted(TimePoint now, const std::string& identity) override;
+
   World& world_;
   KsGroupState state_;
   KsStore store_;
@@ -100,6 +124,11 @@ class KsGroup {
   TimePoint restart_rekey_not_before_ = TimePoint::min();
   bool window_warning_given_ = false;
   std::optional<TimePoint> exclusions_due_;  ///< when stale exclusions are deleted
+  std::vector<KeyLine> lines_;               ///< as the authority was told
+  std::uint64_t era_ = 0;
+  std::uint32_t sender_id_era_ = 0;
+  bool distributing_ = false;
+  TimePoint next_plan_ = never;
 };
 
 }  // namespace cohort::gdoi

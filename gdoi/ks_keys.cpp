@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <fmt/core.h>
 
+#include "gdoi/authority.hpp"
 #include "gdoi/events.hpp"
 #include "gdoi/ks_group.hpp"
 #include "gdoi/reasons.hpp"
@@ -10,17 +11,6 @@ namespace cohort::gdoi {
 namespace {
 
 using std::chrono::seconds;
-
-/// The sets of permit entries that share a TEK.
-std::vector<std::vector<AclEntry>> shares(const SaPolicy& sa) {
-  std::vector<std::vector<AclEntry>> out;
-  for (const AclEntry& entry : sa.acl) {
-    if (!entry.permit) continue;
-    if (sa.tek_per_entry || out.empty()) out.emplace_back();
-    out.back().push_back(entry);
-  }
-  return out;
-}
 
 /// Members change over this long before the old TEK ends: their clocks of its end differ a little.
 constexpr Duration overlap = seconds{5};
@@ -88,6 +78,7 @@ TimePoint KsGroup::kek_due() const {
 }
 
 TimePoint KsGroup::next_deadline() const {
+  if (state_.options.authority != nullptr) return next_planned();
   TimePoint next = std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
                              restart_rekey_at_.value_or(never)});
   for (const GroupTek& tek : state_.keys.teks) {
@@ -106,9 +97,13 @@ void KsGroup::on_timer(TimePoint now) {
     report_failure(store_.save_all_members(now, state_));
     report_failure(store_.save_keys(now, state_));
   }
-  report_failure(delete_obsolete(now));
-  renew_for_restarted(now);
+  if (state_.options.authority == nullptr || distributing_)
+    report_failure(delete_obsolete(now));
+  else
+    forget_obsolete(now);
+  if (state_.options.authority == nullptr) renew_for_restarted(now);
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
+  if (state_.options.authority != nullptr) return follow(now);
   std::set<std::uint32_t> due;
   for (const SaPolicy& sa : state_.policy().sas) {
     bool has_current = false;
@@ -153,7 +148,7 @@ void KsGroup::replace_teks(TimePoint now, const SaPolicy& sa) {
     const TimePoint latest = std::max(now, tek.tek.expires - overlap);
     activate = std::max(activate, std::min(now + state_.policy().activation_delay, latest));
   }
-  for (auto& entries : shares(sa)) {
+  for (auto& entries : key_shares(sa)) {
     state_.keys.teks.push_back(make_one(now, sa, std::move(entries)));
     state_.keys.teks.back().activate = activate;
   }
@@ -182,6 +177,7 @@ void KsGroup::new_keys(TimePoint now) {
 // ---- rekey --------------------------------------------------------------------------------------
 
 Status KsGroup::rekey_all(TimePoint now, bool kek, std::string_view why) {
+  if (state_.options.authority != nullptr) return state_.options.authority->refresh(now);
   std::set<std::uint32_t> numbers;
   for (const SaPolicy& sa : state_.policy().sas) numbers.insert(sa.number);
   return rekey(now, numbers, kek, why);
@@ -189,6 +185,7 @@ Status KsGroup::rekey_all(TimePoint now, bool kek, std::string_view why) {
 
 Status KsGroup::rekey(TimePoint now, const std::set<std::uint32_t>& sa_numbers, bool kek,
                       std::string_view why) {
+  if (state_.options.authority != nullptr) return state_.options.authority->refresh(now);
   auto under = state_.keys.rekey;
   for (const SaPolicy& sa : state_.policy().sas) {
     if (sa_numbers.contains(sa.number)) replace_teks(now, sa);
@@ -237,6 +234,7 @@ PushPlan KsGroup::deletion_of_everything() const {
 }
 
 Status KsGroup::reset(TimePoint now, std::string_view why) {
+  if (state_.options.authority != nullptr) return state_.options.authority->exclude(now, why);
   auto under = state_.keys.rekey;
   PushPlan plan = deletion_of_everything();
   world_.outbox.report(
@@ -257,6 +255,8 @@ Status KsGroup::reset(TimePoint now, std::string_view why) {
 }
 
 Status KsGroup::close(TimePoint now) {
+  // The other key servers keep the group, and its members: we only stop to serve it.
+  if (state_.options.authority != nullptr) return {};
   return reset(now, "group removed");
 }
 
@@ -291,7 +291,7 @@ bool KsGroup::adopt_policy(TimePoint now) {
   std::vector<GroupTek> made;
   std::set<std::uint32_t> kept;
   for (const SaPolicy& sa : state_.policy().sas) {
-    for (auto& entries : shares(sa)) {
+    for (auto& entries : key_shares(sa)) {
       const auto found =
           std::find_if(state_.keys.teks.begin(), state_.keys.teks.end(),
                        [&](const GroupTek& tek) { return serves(tek, sa, entries); });
@@ -335,6 +335,7 @@ Status KsGroup::update_policy(TimePoint now, GroupPolicy policy) {
   state_.options.policy = std::move(proposed.policy);
   state_.members.set_limit(state_.policy().members_max);
   world_.outbox.report({&events::policy_change, {{"group", state_.policy().name}}});
+  if (state_.options.authority != nullptr) return instruct(now);
   if (before.sender_id_bits != state_.policy().sender_id_bits) {
     return reset(now, "another size of sender ids");
   }

@@ -10,6 +10,8 @@
 
 namespace cohort::gdoi {
 
+class KeyAuthority;
+
 /// A key server's part of one group.
 struct KeyServerOptions {
   GroupPolicy policy;
@@ -24,6 +26,8 @@ struct KeyServerOptions {
   std::size_t pulls_max = 4096;            ///< GROUPKEY-PULLs under way in all groups
   std::size_t pulls_max_per_phase1 = 8;    ///< and under one phase 1
   std::chrono::seconds pull_lifetime{60};  ///< from message 1, also for cached answers
+  /// With several key servers: decides what the keys are (authority.hpp). Outlives the group.
+  KeyAuthority* authority = nullptr;
 };
 
 /// A group member's part of one group, bound to one port pair of the dataplane.

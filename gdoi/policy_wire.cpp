@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint16_t encapsulation_tunnel = 1;
 constexpr std::uint16_t preserve_both = 4;
+constexpr std::uint16_t direction_receiver = 2;
 constexpr std::uint16_t direction_symmetric = 3;
 
 std::uint32_t seconds_left(TimePoint expires, TimePoint now) {
@@ -95,7 +96,7 @@ Status check_policy(const KeyServerOptions& options) {
 
 bool in_use(const GroupTek& tek, const GroupPolicy& policy, TimePoint now) {
   if (tek.tek.expires <= now) return false;
-  if (!tek.superseded) return true;
+  if (!tek.superseded || tek.receive_only) return true;
   // One second more than the delay: members count from when the rekey reached them.
   return now < *tek.superseded + policy.activation_delay + std::chrono::seconds{1};
 }
@@ -203,7 +204,7 @@ std::optional<SatPayload> make_sat(const SatPlan& plan, const GroupKeys& keys, c
   body.lifetime_s = WireNumber{left, left <= 0xffff};
   body.key_bits = suite.key_bits;
   body.address_preservation = preserve_both;
-  body.direction = direction_symmetric;
+  body.direction = tek->receive_only ? direction_receiver : direction_symmetric;
   if (extras.replay_windows) {
     const bool none = extras.many_senders && !tek->single_sender;
     body.replay_window = none ? std::uint16_t{0} : tek->window();

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "gdoi/algorithms.hpp"
+#include "gdoi/authority.hpp"
 #include "gdoi/events.hpp"
 #include "gdoi/reasons.hpp"
 
@@ -101,6 +102,12 @@ void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
         {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
 }
 
+void RekeySender::take_seq(TimePoint now, RekeySa& under) const {
+  KeyAuthority* const authority = state_.options.authority;
+  under.seq = authority == nullptr ? under.seq + 1
+                                   : authority->next_seq(now, under.kek.spi, under.made, under.seq);
+}
+
 // One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
 // signatures are asked for; flush() sends in the order of SEQ as they come.
 void RekeySender::round(TimePoint now, Rekey& rekey) {
@@ -109,7 +116,8 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
   for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
     const auto content = make_push(rekey.plans[i], context(now, rekey.to_ours));
     if (!content) continue;
-    auto ready = prepare_push(rekey.under->kek, ++rekey.under->seq, *content, signature_size(key));
+    take_seq(now, *rekey.under);
+    auto ready = prepare_push(rekey.under->kek, rekey.under->seq, *content, signature_size(key));
     if (!ready) continue;
     rekey.sent.emplace_back(ready->seq, i);
     Outgoing out;

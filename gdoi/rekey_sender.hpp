@@ -84,6 +84,7 @@ class RekeySender {
   Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why,
                bool to_ours);
   [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
+  void take_seq(TimePoint now, RekeySa& under) const;
   void round(TimePoint now, Rekey& rekey);
   void finish(Rekey& rekey);
   void flush();
