@@ -146,13 +146,21 @@ void Coop::on_phase1_closed(TimePoint now, ike::Phase1Id id, const Error&) {
     if (line.next_try == never && session_to(peer) == nullptr) line.next_try = now + line.retry;
 }
 
+/// When a session with a peer that is silent under all of them is given up. Of two, each end may
+/// send under another one, so that one of them seems silent.
+TimePoint Coop::stale_at(const Session& session, const Line& line) const {
+  TimePoint heard = session.last_heard;
+  for (const auto& [id, other] : sessions_)
+    if (other.remote.address == session.remote.address) heard = std::max(heard, other.last_heard);
+  return heard + line.silence;
+}
+
 /// A phase 1 under which nothing is heard may live on here only: the peer has restarted.
 void Coop::drop_stale(TimePoint now) {
   std::vector<ike::Phase1Id> stale;
   for (const auto& [id, session] : sessions_) {
     const auto line = lines_.find(session.remote.address);
-    if (line == lines_.end() || now - session.last_heard >= line->second.silence)
-      stale.push_back(id);
+    if (line == lines_.end() || now >= stale_at(session, line->second)) stale.push_back(id);
   }
   for (const ike::Phase1Id id : stale) {
     const auto found = sessions_.find(id);
@@ -185,7 +193,7 @@ TimePoint Coop::next_deadline() const {
   for (const auto& [name, group] : groups_) next = std::min(next, group->next_deadline());
   for (const auto& [id, session] : sessions_) {
     const auto line = lines_.find(session.remote.address);
-    if (line != lines_.end()) next = std::min(next, session.last_heard + line->second.silence);
+    if (line != lines_.end()) next = std::min(next, stale_at(session, line->second));
   }
   return next;
 }

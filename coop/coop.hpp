@@ -54,6 +54,7 @@ class Coop final : public ike::ExchangeHandler {
   void refuse_stranger(Session& session, const Error& why, std::string_view group);
   void update_lines(TimePoint now);
   void drop_stale(TimePoint now);
+  [[nodiscard]] TimePoint stale_at(const Session& session, const Line& line) const;
 
   World& world_;
   ike::Isakmp& isakmp_;

@@ -11,6 +11,7 @@ namespace cohort::coop {
 
 namespace {
 
+constexpr std::int64_t jump_ms = 20;
 constexpr unsigned settle_rounds_max = 8;  // an observer that answers each change with another
 
 Duration retransmit_first(const Timers& timers) {
@@ -186,6 +187,7 @@ void Group::note_heard(TimePoint now, Peer& peer) {
     world_.outbox.report(
         {&events::ks_reach, {{"group", options_.group_name}, {"ks", peer.end.address.text()}}});
   peer.reach = Reach::alive;
+  keys_changed_ = true;
   if (!peer.out.running()) peer.out.restart(false);
 }
 
@@ -208,6 +210,8 @@ void Group::note_time(TimePoint now, Peer& peer, const Announce& announce) {
                            {"difference_ms", fmt::format("{}", off)}}});
   peer.time_reported = far;
   time_.advance(now, announce.pseudotime_ms);
+  // What was planned for a moment of the pseudotime is due earlier now.
+  if (off > jump_ms) keys_changed_ = true;
 }
 
 void Group::on_announce(TimePoint now, Peer& peer, const Message& message,
@@ -221,8 +225,8 @@ void Group::on_announce(TimePoint now, Peer& peer, const Message& message,
     if (!peer.synced)
       world_.outbox.report({&events::synchronized,
                             {{"group", options_.group_name}, {"ks", peer.end.address.text()}}});
+    keys_changed_ = keys_changed_ || !peer.synced;
     peer.synced = true;
-    keys_changed_ = true;
   }
   note_time(now, peer, announce);
   compare_policy(peer);
@@ -290,9 +294,10 @@ void Group::settle(TimePoint now) {
     const auto items = std::exchange(items_changed_, {});
     if (!keys && items.empty() && !more) break;
     if (observer_ == nullptr) continue;
+    // Keys first: members that are to be told of an exclusion must not be forgotten before.
+    if (keys) observer_->on_keys_changed(now);
     for (const auto& [id, deleted] : items)
       observer_->on_item(now, id, deleted ? nullptr : replica_.find(id));
-    if (keys) observer_->on_keys_changed(now);
   }
   if (now >= next_announce_) announce_all(now);
   pump(now);

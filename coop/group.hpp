@@ -68,11 +68,17 @@ class Group {
   /// Begins an epoch that excludes (eviction or compromise), by the primary only. coop_partition if
   /// it has to wait, which is remembered.
   Status exclude(TimePoint now, EpochCause cause);
+  /// Begins an epoch for everybody who has the present one, by the primary only.
+  Status refresh(TimePoint now);
+  /// When the keys that hold change by themselves next.
+  [[nodiscard]] TimePoint next_generation(TimePoint now) const;
 
   // ---- what holds now --------------------------------------------------------------------------
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] bool primary() const { return role_ == Role::primary; }
+  /// Whether every configured peer is heard.
+  [[nodiscard]] bool everybody_reachable() const;
   /// Whether members can be registered: we hold the state that the primary has.
   [[nodiscard]] Status may_register() const;
   [[nodiscard]] const Pseudotime& time() const { return time_; }
@@ -94,6 +100,8 @@ class Group {
   /// A SEQ that may be used now; reserves it and some more.
   [[nodiscard]] std::uint32_t take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
                                        std::uint64_t kek_start_ms);
+  /// The highest SEQ under a KEK of which we know that somebody has used it; 0 for none.
+  [[nodiscard]] std::uint32_t seq_floor(const KekSpi& kek) const;
   /// Sender ids that may be handed out: replicated, ours, of the current SID epoch.
   struct SidRange {
     std::uint32_t first;
@@ -171,7 +179,6 @@ class Group {
   void take_record(TimePoint now, const Peer& peer, ByteView record);
   void pump(TimePoint now);
   [[nodiscard]] bool held_by_reachable(std::uint64_t change) const;
-  [[nodiscard]] bool everybody_reachable() const;
   bool persist(TimePoint now);
   Status load(TimePoint now);
   Status load_head(TimePoint now);
@@ -179,6 +186,7 @@ class Group {
   [[nodiscard]] bool heard_everything() const;
   [[nodiscard]] std::string blob_name(unsigned bucket) const;
   [[nodiscard]] std::vector<IpAddress> servers() const;
+  [[nodiscard]] std::uint32_t slot() const;
 
   // group_epochs.cpp
   Status begin(TimePoint now, EpochCause cause, const Epoch* other = nullptr);

@@ -120,6 +120,24 @@ Status Group::exclude(TimePoint now, EpochCause cause) {
   return {};
 }
 
+Status Group::refresh(TimePoint now) {
+  if (!primary()) return fail(coop_not_primary, followed_ ? followed_->text() : "");
+  if (epoch() == nullptr) return fail(coop_no_epoch);
+  COHORT_CHECK(begin(now, EpochCause::refresh));
+  settle(now);
+  return {};
+}
+
+TimePoint Group::next_generation(TimePoint now) const {
+  TimePoint next = never;
+  const std::uint64_t at = now_ms(now);
+  if (const Epoch* current = epoch())
+    for (const Chain& chain : current->chains)
+      next = std::min({next, time_.at(chain.distributed_ms(chain.newest(at) + 1)),
+                       time_.at(chain.ends_ms(chain.oldest_alive(at)))});
+  return next;
+}
+
 bool Group::lines_match(const Epoch& epoch) const {
   if (epoch.chains.size() != lines_.size()) return false;
   return std::all_of(lines_.begin(), lines_.end(), [&](const LineSpec& line) {

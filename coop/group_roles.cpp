@@ -203,6 +203,7 @@ void Group::reach_timers(TimePoint now) {
   for (Peer& peer : peers_) {
     if (peer.reach != Reach::alive || now < peer.last_heard + options_.timers.dead) continue;
     peer.reach = Reach::dead;
+    keys_changed_ = true;
     peer.out.stop();
     peer.synced = false;
     world_.outbox.report(

@@ -17,6 +17,7 @@ constexpr std::chrono::seconds head_interval{20};
 constexpr std::chrono::seconds old_after{600};
 constexpr std::size_t differences_reported_max = 16;
 constexpr unsigned stamp_counter_bits = 16;
+constexpr std::uint32_t seqs_ahead = 64 * seq_slots;  // reserved at once
 
 }  // namespace
 
@@ -125,19 +126,33 @@ void Group::erase(TimePoint now, const ItemKey& id) {
   pump(now);
 }
 
+/// Our place among the servers in the order of their addresses.
+std::uint32_t Group::slot() const {
+  std::uint32_t before = 0;
+  for (const Peer& peer : peers_) before += peer.end.address < options_.local.address ? 1 : 0;
+  return before;
+}
+
+std::uint32_t Group::seq_floor(const KekSpi& kek) const {
+  const auto own = seqs_.find(kek);
+  const Item* item = replica_.find({Kind::seq, to_bytes(kek)});
+  const std::uint32_t reserved = item == nullptr ? 0 : Reader(item->value.view()).u32();
+  const std::uint32_t used_by_others = reserved > seqs_ahead ? reserved - seqs_ahead : 0;
+  return std::max(own == seqs_.end() ? 0 : own->second.used, used_by_others);
+}
+
 std::uint32_t Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
                               std::uint64_t kek_start_ms) {
-  constexpr std::uint32_t ahead = 64;
-  constexpr std::uint32_t low = 16;
+  constexpr std::uint32_t low = 16 * seq_slots;
   const ItemKey id{Kind::seq, to_bytes(kek)};
   Seq& seq = seqs_[kek];
   if (const Item* item = replica_.find(id)) {
     const std::uint32_t known = Reader(item->value.view()).u32();
     if (known > seq.reserved) seq = {std::max(seq.used, known), known};
   }
-  seq.used = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now));
+  seq.used = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
   if (seq.used + low > seq.reserved) {
-    seq.reserved = seq.used + ahead;
+    seq.reserved = seq.used + seqs_ahead;
     (void)put(now, id, Writer().u32(seq.reserved).view());
   }
   return seq.used;

@@ -235,10 +235,13 @@ MergePlan plan_merge(const Epoch& mine, const Epoch& theirs) {
   return mine.above(theirs) ? MergePlan::keep_and_receive : MergePlan::adopt_and_push;
 }
 
-std::uint32_t next_seq(std::uint32_t last_used, std::uint64_t kek_start_ms, std::uint64_t now_ms) {
-  const std::uint64_t by_time = now_ms < kek_start_ms ? 0 : (now_ms - kek_start_ms) / seq_tick_ms;
-  return static_cast<std::uint32_t>(std::max<std::uint64_t>(
-      std::uint64_t{last_used} + 1, std::min<std::uint64_t>(by_time, 0xfffffffe)));
+std::uint32_t next_seq(std::uint32_t last_used, std::uint64_t kek_start_ms, std::uint64_t now_ms,
+                       std::uint32_t slot) {
+  const std::uint64_t ticks = now_ms < kek_start_ms ? 0 : (now_ms - kek_start_ms) / seq_tick_ms;
+  const std::uint64_t least =
+      std::max<std::uint64_t>(std::uint64_t{last_used} + 1, ticks * seq_slots);
+  const std::uint64_t ahead = (slot + seq_slots - least % seq_slots) % seq_slots;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(least + ahead, 0xffffffff));
 }
 
 }  // namespace cohort::coop

@@ -136,9 +136,10 @@ enum class MergePlan : std::uint8_t {
 };
 [[nodiscard]] MergePlan plan_merge(const Epoch& mine, const Epoch& theirs);
 
-/// The SEQ to use for the next rekey under a KEK (section 7.3): above `last_used`, and never below
-/// what time alone demands.
+/// The SEQ to use for the next rekey under a KEK (section 7.3): above `last_used`, never below what
+/// time alone demands, and `slot` (0 to 7) modulo 8, so that no two servers use the same one.
 [[nodiscard]] std::uint32_t next_seq(std::uint32_t last_used, std::uint64_t kek_start_ms,
-                                     std::uint64_t now_ms);
+                                     std::uint64_t now_ms, std::uint32_t slot);
+inline constexpr std::uint32_t seq_slots = 8;
 
 }  // namespace cohort::coop

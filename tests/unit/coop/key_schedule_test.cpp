@@ -242,19 +242,38 @@ TEST(CoopMerge, WhoWasAwayForLongIsNotASide) {
   EXPECT_EQ(plan_merge(old, now), MergePlan::adopt_and_purge);
 }
 
-TEST(CoopSeq, RisesByOneAndByTime) {
-  EXPECT_EQ(next_seq(0, start, start), 1u);
-  EXPECT_EQ(next_seq(7, start, start), 8u);
-  EXPECT_EQ(next_seq(7, start, start + 250 * 100), 100u);
-  EXPECT_EQ(next_seq(1000, start, start + 250 * 100), 1001u);
-  EXPECT_EQ(next_seq(3, start, 0), 4u);
+TEST(CoopSeq, RisesByItselfAndByTime) {
+  EXPECT_EQ(next_seq(0, start, start, 1), 1u);
+  EXPECT_EQ(next_seq(1, start, start, 1), 9u);
+  EXPECT_EQ(next_seq(7, start, start, 0), 8u);
+  EXPECT_EQ(next_seq(7, start, start + 250 * 100, 3), 803u);
+  EXPECT_EQ(next_seq(1000, start, start + 250 * 100, 0), 1008u);
+  EXPECT_EQ(next_seq(3, start, 0, 4), 4u);
+}
+
+TEST(CoopSeq, NoTwoServersUseTheSame) {
+  std::set<std::uint32_t> used;
+  for (std::uint32_t slot = 0; slot < seq_slots; ++slot) {
+    std::uint32_t last = 0;
+    for (std::uint64_t at = start; at < start + 10'000; at += 100) {
+      const std::uint32_t seq = next_seq(last, start, at, slot);
+      EXPECT_GT(seq, last);
+      EXPECT_TRUE(used.insert(seq).second);
+      last = seq;
+    }
+  }
 }
 
 TEST(CoopSeq, APrimaryThatHeardNothingIsAboveTheOther) {
   // The other one sent at most four a second until the partition began.
   std::uint32_t other = 0;
-  for (std::uint64_t at = start; at < start + 60'000; at += 250) other = next_seq(other, start, at);
-  EXPECT_GT(next_seq(0, start, start + 60'250), other);
+  for (std::uint64_t at = start; at < start + 60'000; at += 250)
+    other = next_seq(other, start, at, 7);
+  EXPECT_GT(next_seq(0, start, start + 60'250, 0), other);
+}
+
+TEST(CoopSeq, LastsForALifetimeOfAYear) {
+  EXPECT_LT(next_seq(0, start, start + span_ms_max, 7), 0xfffffff0u);
 }
 
 }  // namespace

@@ -1,0 +1,267 @@
+#include "coop/authority.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "controlplane/crypto/hash.hpp"
+#include "coop/reasons.hpp"
+
+namespace cohort::coop {
+
+namespace {
+
+constexpr std::uint8_t member_version = 1;
+constexpr std::size_t identity_max = 1'024;
+constexpr std::size_t sender_ids_max = 64;
+
+ItemKey item_of(Kind kind, std::string_view identity, ByteView more = {}) {
+  const std::uint8_t separator = 0;
+  Bytes digest =
+      crypto::digest(crypto::Hash::sha256, {as_bytes(identity), ByteView(&separator, 1), more});
+  digest.resize(16);
+  return {kind, std::move(digest)};
+}
+
+std::uint64_t as_ms(Duration duration) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+std::size_t key_octets(dataplane::Suite suite) {
+  const auto& shape = dataplane::shape_of(suite);
+  return std::size_t{shape.cipher_key} + shape.integrity_key + shape.salt;
+}
+
+LineSpec line_spec(std::string text, std::uint8_t suite, Duration lifetime, Duration lead) {
+  return {std::move(text), suite, as_ms(lifetime - lead), as_ms(lifetime)};
+}
+
+}  // namespace
+
+Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms) {
+  Writer out;
+  const auto identity =
+      as_bytes(member.identity).first(std::min(member.identity.size(), identity_max));
+  out.u8(member_version).u8(member.cohort ? 1 : 0).u64(now_ms);
+  out.u16(static_cast<std::uint16_t>(identity.size())).bytes(identity);
+  write_address(out, member.remote.address);
+  out.u16(member.remote.port).u32(static_cast<std::uint32_t>(member.registrations));
+  const std::size_t ids = std::min(member.sender_ids.size(), sender_ids_max);
+  out.u8(static_cast<std::uint8_t>(ids));
+  for (std::size_t i = 0; i < ids; ++i) out.u32(member.sender_ids[i]);
+  return out.take();
+}
+
+Result<gdoi::Member> decode_member(ByteView value) {
+  Reader in(value);
+  gdoi::Member member;
+  if (in.u8() != member_version) return fail(coop_record, "another version of a member");
+  member.cohort = (in.u8() & 1) != 0;
+  in.skip(8);
+  const std::size_t length = in.u16();
+  if (length > identity_max) return fail(coop_record, "a member's identity is too long");
+  const ByteView identity = in.take(length);
+  member.identity.assign(identity.begin(), identity.end());
+  COHORT_TRY(member.remote.address, read_address(in));
+  member.remote.port = in.u16();
+  member.registrations = in.u32();
+  const std::size_t ids = in.u8();
+  if (ids > sender_ids_max) return fail(coop_record, "a member has too many sender ids");
+  for (std::size_t i = 0; i < ids && in.ok(); ++i) member.sender_ids.push_back(in.u32());
+  if (!in.ok() || !in.empty()) return fail(coop_record, "a member's length is wrong");
+  return member;
+}
+
+Authority::Authority(Group& group) : group_(group) {
+  group_.observe(this);
+}
+
+Authority::~Authority() {
+  group_.observe(nullptr);
+}
+
+// ---- what the key server hears --------------------------------------------------------------
+
+void Authority::serve(TimePoint now, gdoi::KeyAuthorityClient* client) {
+  client_ = client;
+  if (client_ == nullptr) return;
+  for (const Item* item : group_.replica().all(Kind::removed_identity))
+    tell_removed(now, item->id, item);
+  for (const Item* item : group_.replica().all(Kind::member)) tell_member(now, item->id, item);
+  client_->on_plan_changed(now);
+}
+
+void Authority::on_keys_changed(TimePoint now) {
+  if (client_ == nullptr) return;
+  const bool complete = group_.everybody_reachable();
+  if (complete && !std::exchange(complete_, complete)) {
+    // What was silent here during the partition may have talked to another server.
+    for (const Item* item : group_.replica().all(Kind::member)) tell_member(now, item->id, item);
+  }
+  complete_ = complete;
+  client_->on_plan_changed(now);
+}
+
+void Authority::on_item(TimePoint now, const ItemKey& id, const Item* item) {
+  if (client_ == nullptr) return;
+  if (id.kind == Kind::member) tell_member(now, id, item);
+  if (id.kind == Kind::removed_identity) tell_removed(now, id, item);
+}
+
+void Authority::tell_member(TimePoint now, const ItemKey& id, const Item* item) {
+  if (item == nullptr) {
+    const auto known = members_.find(id);
+    if (known == members_.end()) return;
+    client_->on_member_gone(now, known->second.first, known->second.second);
+    members_.erase(known);
+    return;
+  }
+  auto member = decode_member(item->value.view());
+  if (!member) return;
+  member->registered = now;
+  members_[id] = {member->identity, member->remote.address};
+  client_->on_member(now, *member);
+}
+
+void Authority::tell_removed(TimePoint now, const ItemKey& id, const Item* item) {
+  if (item == nullptr) {
+    const auto known = removed_.find(id);
+    if (known == removed_.end()) return;
+    client_->on_identity_admitted(now, known->second);
+    removed_.erase(known);
+    return;
+  }
+  const ByteView text = item->value.view();
+  removed_[id] = std::string(text.begin(), text.end());
+  client_->on_identity_removed(now, removed_[id]);
+}
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
+                             std::vector<gdoi::KeyLine> lines, Duration kek_lead) {
+  const Options& options = group_.options();
+  // A successor must be with the members before the old key ends, even if the primary dies just
+  // when it should be distributed: until the next one is elected, and for the activation delay.
+  const Duration failover = options.timers.dead + options.timers.announce;
+  std::vector<LineSpec> specs;
+  specs.push_back(line_spec(std::string(kek_line), static_cast<std::uint8_t>(policy.rekey.cipher),
+                            policy.rekey.lifetime,
+                            std::min<Duration>(kek_lead + failover, policy.rekey.lifetime / 2)));
+  std::vector<LineId> ids;
+  for (const gdoi::KeyLine& line : lines) {
+    gdoi::SaPolicy sa;
+    sa.number = line.sa_number;
+    sa.suite = line.suite;
+    sa.lifetime = line.lifetime;
+    std::string text = tek_line(sa, line.entries);
+    ids.push_back(line_id(text));
+    specs.push_back(line_spec(std::move(text), static_cast<std::uint8_t>(line.suite), line.lifetime,
+                              std::min<Duration>(line.lead + failover, line.lifetime / 2)));
+  }
+  line_ids_ = std::move(ids);
+  lines_ = std::move(lines);
+  kek_octets_ = crypto::block_size(policy.rekey.cipher) + crypto::key_size(policy.rekey.cipher);
+  return group_.set_policy(now, canonical(policy), std::move(specs), policy.sender_id_bits);
+}
+
+void Authority::add_teks(const Epoch& epoch, std::uint64_t now_ms, std::uint64_t left_ms,
+                         bool in_force, gdoi::KeyPlan& plan) const {
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    const Chain* chain = epoch.find(line_ids_[i]);
+    if (chain == nullptr) continue;
+    const std::uint64_t newest = chain->newest(left_ms);
+    for (std::uint64_t of = chain->oldest_alive(now_ms); of <= newest; ++of) {
+      const bool known = std::any_of(plan.teks.begin(), plan.teks.end(),
+                                     [&](const auto& tek) { return tek.spi == chain->spi(of); });
+      auto material = chain->key(of, key_octets(lines_[i].suite));
+      if (known || !material) continue;  // an unchanged line has the same chain in both epochs
+      gdoi::PlannedTek tek;
+      tek.line = i;
+      tek.spi = chain->spi(of);
+      tek.material = std::move(*material);
+      tek.made = group_.time().at(chain->distributed_ms(of));
+      tek.expires = group_.time().at(chain->ends_ms(of));
+      tek.current = in_force && of == newest;
+      tek.receive_only = !in_force;
+      plan.teks.push_back(std::move(tek));
+    }
+  }
+}
+
+std::optional<gdoi::KeyPlan> Authority::plan(TimePoint now) const {
+  const Epoch* epoch = group_.epoch();
+  if (epoch == nullptr) return std::nullopt;
+  const Chain* kek = epoch->find(line_id(kek_line));
+  if (kek == nullptr) return std::nullopt;
+  const std::uint64_t now_ms = group_.time().now_ms(now);
+  gdoi::KeyPlan plan;
+  plan.era = Reader(epoch->purge).u64();
+  for (std::uint64_t of = kek->newest(now_ms) + 1; of-- > kek->oldest_alive(now_ms);) {
+    auto material = kek->key(of, kek_octets_);
+    const auto spi = kek->kek_spi(of);
+    if (!material || !spi) continue;
+    plan.keks.push_back({*spi, std::move(*material), group_.time().at(kek->distributed_ms(of)),
+                         group_.time().at(kek->ends_ms(of))});
+  }
+  add_teks(*epoch, now_ms, now_ms, true, plan);
+  for (const Group::OldEpoch& old : group_.old_epochs())
+    add_teks(*old.epoch, now_ms, old.left_ms, false, plan);
+  std::stable_sort(plan.teks.begin(), plan.teks.end(), [](const auto& a, const auto& b) {
+    return a.current != b.current ? b.current : a.made < b.made;
+  });
+  return plan;
+}
+
+TimePoint Authority::next_change(TimePoint now) const {
+  return group_.next_generation(now);
+}
+
+std::uint32_t Authority::next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
+                                  std::uint32_t last_used) {
+  return group_.take_seq(now, kek, last_used, group_.time().now_ms(kek_made));
+}
+
+std::vector<gdoi::SenderIdRange> Authority::sender_ids() const {
+  std::vector<gdoi::SenderIdRange> out;
+  for (const Group::SidRange& range : group_.sender_ids())
+    out.push_back({range.first, range.end - 1});
+  return out;
+}
+
+void Authority::sender_ids_spent(TimePoint now, std::uint32_t next) {
+  group_.spent_sender_ids(now, next);
+}
+
+Status Authority::exclude(TimePoint now, std::string_view) {
+  return group_.exclude(now, EpochCause::eviction);
+}
+
+// ---- members ------------------------------------------------------------------------------------
+
+void Authority::member_registered(TimePoint now, const gdoi::Member& member) {
+  const ItemKey id = item_of(Kind::member, member.identity, member.remote.address.bytes());
+  members_[id] = {member.identity, member.remote.address};
+  (void)group_.put(now, id, encode_member(member, group_.time().now_ms(now)));
+}
+
+void Authority::member_gone(TimePoint now, const gdoi::Member& member, bool silent) {
+  if (silent && !group_.everybody_reachable()) return;  // another server may hear it
+  const ItemKey id = item_of(Kind::member, member.identity, member.remote.address.bytes());
+  members_.erase(id);
+  group_.erase(now, id);
+}
+
+Status Authority::identity_removed(TimePoint now, const std::string& identity) {
+  const ItemKey id = item_of(Kind::removed_identity, identity);
+  removed_[id] = identity;
+  return group_.put(now, id, as_bytes(identity));
+}
+
+void Authority::identity_admitted(TimePoint now, const std::string& identity) {
+  const ItemKey id = item_of(Kind::removed_identity, identity);
+  removed_.erase(id);
+  group_.erase(now, id);
+}
+
+}  // namespace cohort::coop
