@@ -284,7 +284,7 @@ std::map<std::string, Profile> read_profiles(Object& file) {
         Profile profile;
         profile.suite = object.choice("transform", profile.suite, suite_choices());
         profile.lifetime =
-            object.seconds("lifetime", profile.lifetime, seconds(30), hours(24 * 30));
+            object.seconds("lifetime", profile.lifetime, seconds(10), hours(24 * 30));
         profile.replay = object.choice<dataplane::ReplayKind>(
             "replay", profile.replay,
             {{"counter", dataplane::ReplayKind::counter}, {"none", dataplane::ReplayKind::none}});

@@ -90,7 +90,7 @@ void read_rekey(ReadContext& context, const Json& value, const std::string& poin
                                                     {"sha384", crypto::Hash::sha384},
                                                     {"sha512", crypto::Hash::sha512},
                                                     {"sha1", crypto::Hash::sha1, true}});
-  out.lifetime = object.seconds("lifetime", out.lifetime, seconds(60), hours(24 * 30));
+  out.lifetime = object.seconds("lifetime", out.lifetime, seconds(10), hours(24 * 30));
   group.rekey_lead_permille =
       static_cast<unsigned>(object.number("lead", group.rekey_lead_permille, 1, 500));
   read_multicast(object, out);

@@ -22,7 +22,7 @@ constexpr auto profile_fields = std::to_array<FieldSpec>({
     {"transform", "suite", "aes-256-gcm",
      "aes-128-gcm, aes-192-gcm, aes-256-gcm, or aes-{128,192,256}-cbc-hmac-{sha1,sha256,sha384,"
      "sha512}"},
-    {"lifetime", "duration", "1h", "of a traffic key; 30s to 30d"},
+    {"lifetime", "duration", "1h", "of a traffic key; 10s to 30d"},
     {"replay", "counter or none", "counter",
      "anti-replay: counter is the window of RFC 4303, right where an SA has one sender"},
     {"replay_window", "64..4096", "64", "packets, a multiple of 64"},
@@ -61,7 +61,7 @@ constexpr auto rekey_fields = std::to_array<FieldSpec>({
      "signs the rekey messages; not the key pair of the trustpoint"},
     {"encryption", "aes-128, aes-192, aes-256 (weak: 3des)", "aes-256", "of the rekey messages"},
     {"hash", "sha256, sha384, sha512 (weak: sha1)", "sha256", "of their signature"},
-    {"lifetime", "duration", "24h", "of the key-encryption key; 60s to 30d"},
+    {"lifetime", "duration", "24h", "of the key-encryption key; 10s to 30d"},
     {"lead", "1..500 permille", "100",
      "the share of a key's life before its end at which its successor is handed out"},
     {"transport", "unicast or multicast", "unicast", "how members are reached"},

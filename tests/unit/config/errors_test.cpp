@@ -148,11 +148,11 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{"a duration without a unit",
                   ca_file(R"(, "profiles": {"p": {"lifetime": 7200}})"),
                   {"f.json: error: at /profiles/p/lifetime: found 7200; expected a duration from "
-                   "\"30s\" to \"30d\"; fix: say the unit: \"7200s\""}},
+                   "\"10s\" to \"30d\"; fix: say the unit: \"7200s\""}},
         ErrorCase{"a duration out of range",
                   ca_file(R"(, "profiles": {"p": {"lifetime": "1s"}})"),
                   {"f.json: error: at /profiles/p/lifetime: found \"1s\"; expected a duration from "
-                   "\"30s\" to \"30d\"; fix: choose a duration in that range"}},
+                   "\"10s\" to \"30d\"; fix: choose a duration in that range"}},
         ErrorCase{
             "a RSA key that is too short",
             ca_file(R"(, "keys": {"k": {"modulus": 1024}})"),
