@@ -2,7 +2,29 @@
 other scenarios trust say that it crossed the WAN in clear."""
 
 from lab import capture, scenario, topology, traffic
+from lab.line import Partition, PoorLine
 from lab.topology import SITE1, SITE2
+
+
+def lines_are_poor(lab, check):
+    """That what the scenarios with two key servers suffer from is really there."""
+    nodes = [lab.nodes[name] for name in ("ks1", "ks2")]
+    one, other = map(topology.address_of, ("ks1", "ks2"))
+
+    def pings(count=20):
+        done = nodes[0].attempt("ping", "-n", "-q", "-c", count, "-i", "0.02", "-W", "1", other)
+        return int(done.stdout.split(" received")[0].rpartition(" ")[2])
+    cut = Partition(lab.nodes["wan"], ((one, other),))
+    check("a partition separates the two", pings(3) == 0)
+    cut.heal()
+    answered = pings(3)
+    check("and is healed", answered == 3, answered)
+    line = PoorLine(nodes[0], one, nodes[1], other, 0.5, 5, 484)
+    answered = pings()
+    _, lost = line.stop()
+    check("a poor line loses packets, and not all", 0 < answered < 20 and lost > 0, (answered, lost))
+    answered = pings(3)
+    check("without it they pass again", answered == 3, answered)
 
 
 def body(lab, check):
@@ -14,6 +36,7 @@ def body(lab, check):
         target = topology.address_of(name)
         check(f"gm1 reaches {name}",
               lab.nodes["gm1"].attempt("ping", "-c", "1", "-W", "2", target).returncode == 0)
+    lines_are_poor(lab, check)
     tap = capture.Capture(wan, SITE1.member)
     outcome = traffic.tcp_transfer(h1, h2, SITE2.host_ip, 2_000_000)
     check("TCP over IPv4 is intact", outcome["intact"], outcome)
