@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "controlplane/base/event.hpp"
 #include "controlplane/base/secret.hpp"
 #include "controlplane/ike/options.hpp"
+#include "coop/options.hpp"
 #include "dataplane/options.hpp"
 #include "gdoi/options.hpp"
 #include "gdoi/policy.hpp"
@@ -44,6 +46,8 @@ struct KeyServerGroup {
   std::vector<std::string> access_lists;  ///< name of each SA's list, in the order of policy.sas
   std::size_t push_size_max = 1400;
   unsigned rekey_lead_permille = 100;
+  /// The other key servers of the group; null: it has none. Without what the policy says.
+  std::shared_ptr<const coop::Options> redundancy;
 };
 
 struct CertificateAuthorityRole {

@@ -24,6 +24,8 @@ extern const SectionSpec server_group;
 extern const SectionSpec rekey;
 extern const SectionSpec sa;
 extern const SectionSpec authorization;
+extern const SectionSpec redundancy;
+extern const SectionSpec redundancy_authorization;
 extern const SectionSpec group_member;
 extern const SectionSpec membership;
 extern const SectionSpec dataplane;

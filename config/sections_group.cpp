@@ -54,6 +54,33 @@ constexpr auto server_group_fields = std::to_array<FieldSpec>({
     {"sender_id_bits", "8, 12 or 16", "16",
      "AES-GCM: length of the sender ids lent to members (RFC 6054)"},
     {"members_max", "1..100000", "4000", "members registered at one time"},
+    {"redundancy", "section", "", "other key servers that serve the group with us (COOP)"},
+});
+
+constexpr auto redundancy_fields = std::to_array<FieldSpec>({
+    {"local_priority", "1..65535", "1",
+     "the highest becomes primary; among equals the highest address does"},
+    {"peers", "list of endpoints", "required", "the other key servers, 7 at most; port 848"},
+    {"authorization", "list of sections", "",
+     "which certificates make a key server, besides having a peer's address; needed unless phase 1 "
+     "uses pre-shared keys"},
+    {"announce", "duration", "20s", "between announcements; 100ms to 1h"},
+    {"silent", "duration", "30s",
+     "after so long a secondary asks its primary; 1.25 times announce at least"},
+    {"dead", "duration", "60s",
+     "after so long a key server is unreachable and an election begins; 1.5 times silent at "
+     "least"},
+    {"preempt", "true or false", "false", "take over from a primary that ranks lower"},
+    {"lead_when_different", "true or false", "false",
+     "rank as usual though our policy differs from the primary's"},
+    {"key_source", "derived or random", "derived",
+     "derived: both sides of a partition come to the same keys; random: each makes its own"},
+    {"evict_in_partition", "now or at-merge", "now",
+     "when an eviction takes effect while a key server is unreachable: see docs/coop-protocol.md"},
+    {"refresh", "duration", "1d", "new randomness for the keys when all key servers are there"},
+    {"state_key", "secret", "",
+     "32 characters or more: seals the replicated state on the disk; without it the files' mode "
+     "protects it"},
 });
 
 constexpr auto rekey_fields = std::to_array<FieldSpec>({
@@ -157,6 +184,11 @@ const SectionSpec sa{"Security association", "/key_server/groups/N/sas/N",
 const SectionSpec authorization{"Authorization rule", "/key_server/groups/N/authorization/N",
                                 "all conditions that are there must hold; one at least",
                                 authorization_fields};
+const SectionSpec redundancy{"Redundancy", "/key_server/groups/N/redundancy",
+                             "co-operating key servers (docs/coop-protocol.md)", redundancy_fields};
+const SectionSpec redundancy_authorization{
+    "Authorization of a key server", "/key_server/groups/N/redundancy/authorization/N",
+    "all conditions that are there must hold; one at least", authorization_fields};
 const SectionSpec group_member{"Group member", "/group_member", "GDOI group member (RFC 6407)",
                                group_member_fields};
 const SectionSpec membership{"Group of a member", "/group_member/groups/N", "one membership",

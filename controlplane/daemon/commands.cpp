@@ -18,7 +18,8 @@ Json texts_json(const std::vector<std::string>& texts) {
 }
 
 void run_command(Daemon& daemon, const AdminRequest& request, AdminServer::Answer answer) {
-  for (const auto rows : {system_commands(), group_commands(), pki_commands(), key_commands()}) {
+  for (const auto rows :
+       {system_commands(), group_commands(), coop_commands(), pki_commands(), key_commands()}) {
     for (const CommandRow& row : rows) {
       if (row.name != request.command) continue;
       const Arguments arguments(request.arguments);

@@ -24,6 +24,7 @@ void run_command(Daemon& daemon, const AdminRequest& request, AdminServer::Answe
 // The commands by topic, each in its file.
 [[nodiscard]] std::span<const CommandRow> system_commands();
 [[nodiscard]] std::span<const CommandRow> group_commands();
+[[nodiscard]] std::span<const CommandRow> coop_commands();
 [[nodiscard]] std::span<const CommandRow> pki_commands();
 [[nodiscard]] std::span<const CommandRow> key_commands();
 

@@ -163,7 +163,28 @@ Status Daemon::add_server_group(const config::KeyServerGroup& group) {
   gdoi::KeyServerOptions options{group.policy, key->key, configuration_.key_server->local};
   options.push_size_max = group.push_size_max;
   options.rekey_lead_permille = group.rekey_lead_permille;
-  return server_->server()->add_group(runtime_->clock.now(), std::move(options));
+  const TimePoint now = runtime_->clock.now();
+  if (!group.redundancy) return server_->add_server_group(now, std::move(options), std::nullopt);
+  return server_->add_server_group(now, std::move(options), redundancy_of(group));
+}
+
+coop::Options Daemon::redundancy_of(const config::KeyServerGroup& group) const {
+  const coop::Options& from = *group.redundancy;
+  coop::Options out;
+  out.group_name = group.policy.name;
+  out.group = group.policy.id;
+  out.local = configuration_.key_server->local;
+  out.priority = from.priority;
+  out.peers = from.peers;
+  out.authorization = from.authorization;
+  out.timers = from.timers;
+  out.preempt = from.preempt;
+  out.lead_when_drifted = from.lead_when_drifted;
+  out.key_source = from.key_source;
+  out.evict_in_partition = from.evict_in_partition;
+  out.refresh_after = from.refresh_after;
+  out.state_key = from.state_key.clone();
+  return out;
 }
 
 Status Daemon::start_key_server() {

@@ -64,6 +64,7 @@ class Daemon {
   Status start_sockets();
   Status start_admin();
   Status add_server_group(const config::KeyServerGroup& group);
+  [[nodiscard]] coop::Options redundancy_of(const config::KeyServerGroup& group) const;
   Status bind(const Endpoint& local);
   void make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<void()> done);
   void store_key(const pki::KeyPairOptions& wanted, Result<crypto::PrivateKey> made);

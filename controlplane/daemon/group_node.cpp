@@ -15,6 +15,7 @@ GroupNode::GroupNode(World& world, ike::IsakmpOptions options)
 
 std::unique_ptr<GroupNode> GroupNode::key_server(World& world, ike::IsakmpOptions options) {
   std::unique_ptr<GroupNode> out(new GroupNode(world, std::move(options)));
+  out->coop_ = std::make_unique<coop::Coop>(out->world_, out->isakmp_);
   out->server_ = std::make_unique<gdoi::KeyServer>(out->world_, out->isakmp_);
   return out;
 }
@@ -25,18 +26,42 @@ std::unique_ptr<GroupNode> GroupNode::group_member(World& world, ike::IsakmpOpti
   return out;
 }
 
+Status GroupNode::add_server_group(TimePoint now, gdoi::KeyServerOptions options,
+                                   std::optional<coop::Options> redundancy) {
+  if (!redundancy) return server_->add_group(now, std::move(options));
+  const std::string name = options.policy.name;
+  COHORT_CHECK(coop_->add_group(now, std::move(*redundancy)));
+  auto& authority = authorities_[name];
+  authority = std::make_unique<coop::Authority>(*coop_->find(name));
+  options.authority = authority.get();
+  Status added = server_->add_group(now, std::move(options));
+  if (!added) {
+    authorities_.erase(name);
+    (void)coop_->remove_group(name);
+  }
+  return added;
+}
+
+Status GroupNode::remove_server_group(TimePoint now, const std::string& name) {
+  COHORT_CHECK(server_->remove_group(now, name));
+  if (authorities_.erase(name) == 0) return {};
+  return coop_->remove_group(name);
+}
+
 void GroupNode::on_datagram(TimePoint now, const Datagram& datagram) {
   isakmp_.on_datagram(now, datagram);
 }
 
 void GroupNode::on_timer(TimePoint now) {
   isakmp_.on_timer(now);
+  if (coop_) coop_->on_timer(now);
   if (server_) server_->on_timer(now);
   if (member_) member_->on_timer(now);
 }
 
 TimePoint GroupNode::next_deadline() const {
   TimePoint out = isakmp_.next_deadline();
+  if (coop_) out = std::min(out, coop_->next_deadline());
   if (server_) out = std::min(out, server_->next_deadline());
   if (member_) out = std::min(out, member_->next_deadline());
   return out;

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
 
 #include "config/configuration.hpp"
 #include "controlplane/daemon/runtime.hpp"
 #include "controlplane/ike/isakmp.hpp"
+#include "coop/authority.hpp"
+#include "coop/coop.hpp"
 #include "gdoi/group_member.hpp"
 #include "gdoi/key_server.hpp"
 
@@ -40,7 +44,13 @@ class GroupNode final : public Node {
   [[nodiscard]] ike::Isakmp& isakmp() { return isakmp_; }
   [[nodiscard]] const ike::Isakmp& isakmp() const { return isakmp_; }
   [[nodiscard]] gdoi::KeyServer* server() const { return server_.get(); }
+  [[nodiscard]] coop::Coop* coop() const { return coop_.get(); }
   [[nodiscard]] gdoi::GroupMember* member() const { return member_.get(); }
+
+  /// Serves a group: alone, or with `redundancy` together with other key servers.
+  Status add_server_group(TimePoint now, gdoi::KeyServerOptions options,
+                          std::optional<coop::Options> redundancy);
+  Status remove_server_group(TimePoint now, const std::string& name);
 
   void on_datagram(TimePoint now, const Datagram& datagram) override;
   void on_timer(TimePoint now) override;
@@ -57,6 +67,8 @@ class GroupNode final : public Node {
   NodeJobs jobs_;
   World world_;  ///< the one we were given, with our jobs_
   ike::Isakmp isakmp_;
+  std::unique_ptr<coop::Coop> coop_;
+  std::map<std::string, std::unique_ptr<coop::Authority>> authorities_;  ///< by group
   std::unique_ptr<gdoi::KeyServer> server_;
   std::unique_ptr<gdoi::GroupMember> member_;
 };

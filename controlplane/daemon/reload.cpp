@@ -155,7 +155,7 @@ bool Daemon::apply_groups(const config::Configuration& fresh) {
   for (const auto& group : role.groups) {
     const std::string& name = group.policy.name;
     if (find_group(*fresh.key_server, name) != nullptr) continue;
-    if (!check(name, server_->server()->remove_group(now, name))) result.push_back(group);
+    if (!check(name, server_->remove_server_group(now, name))) result.push_back(group);
   }
   for (const auto& group : fresh.key_server->groups) {
     const std::string& name = group.policy.name;

@@ -41,7 +41,17 @@ GroupProgram::GroupProgram(Host& host, Role role) {
   auto& world = port.world();
   const auto now = host.clock.now();
   isakmp = std::make_unique<ike::Isakmp>(world, std::move(role.isakmp));
-  if (role.key_server) {
+  if (role.coop) {
+    const std::string name = role.coop->group_name;
+    coop = std::make_unique<cohort::coop::Coop>(world, *isakmp);
+    if (auto added = coop->add_group(now, std::move(*role.coop)); added) {
+      key_authority = std::make_unique<cohort::coop::Authority>(*coop->find(name));
+      role.key_server->authority = key_authority.get();
+    } else {
+      failed = added.error();
+    }
+  }
+  if (role.key_server && !failed) {
     key_server = std::make_unique<gdoi::KeyServer>(world, *isakmp);
     if (auto added = key_server->add_group(now, std::move(*role.key_server)); !added)
       failed = added.error();
@@ -63,12 +73,14 @@ void GroupProgram::on_datagram(TimePoint now, const Datagram& datagram) {
 
 void GroupProgram::on_timer(TimePoint now) {
   if (isakmp->next_deadline() <= now) isakmp->on_timer(now);
+  if (coop && coop->next_deadline() <= now) coop->on_timer(now);
   if (key_server && key_server->next_deadline() <= now) key_server->on_timer(now);
   if (member && member->next_deadline() <= now) member->on_timer(now);
 }
 
 TimePoint GroupProgram::next_deadline() const {
   auto earliest = isakmp->next_deadline();
+  if (coop) earliest = std::min(earliest, coop->next_deadline());
   if (key_server) earliest = std::min(earliest, key_server->next_deadline());
   if (member) earliest = std::min(earliest, member->next_deadline());
   return earliest;
@@ -179,7 +191,41 @@ GroupProgram::Role Group::server_role(std::size_t i) const {
   role.isakmp = isakmp_options(server_address(i));
   role.key_server = gdoi::KeyServerOptions{
       options_.policy, authority_.rekey_key(), {server_address(i), gdoi_port}};
+  if (options_.key_servers > 1) role.coop = coop_options(i);
   return role;
+}
+
+coop::Options Group::coop_options(std::size_t i) const {
+  coop::Options out;
+  out.group_name = group_name;
+  out.group = options_.policy.id;
+  out.local = {server_address(i), gdoi_port};
+  out.priority = static_cast<std::uint16_t>(100 - i);
+  for (std::size_t other = 0; other < options_.key_servers; ++other)
+    if (other != i) out.peers.push_back({server_address(other), gdoi_port});
+  if (options_.certificates) {
+    gdoi::AuthorizationRule rule;
+    rule.organizational_unit = "GETVPN_KS";
+    out.authorization = {rule};
+  }
+  out.timers = options_.coop.timers;
+  out.key_source = options_.coop.key_source;
+  out.evict_in_partition = options_.coop.evict_in_partition;
+  out.refresh_after = options_.coop.refresh_after;
+  out.state_key = Secret(Bytes(32, static_cast<std::uint8_t>(i + 1)));
+  return out;
+}
+
+coop::Group* Group::coop_group(std::size_t i) {
+  auto* running = program(server(i));
+  return running && running->coop ? running->coop->find(group_name) : nullptr;
+}
+
+std::vector<std::size_t> Group::primaries() {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < servers(); ++i)
+    if (const auto* group = coop_group(i); group && group->primary()) out.push_back(i);
+  return out;
 }
 
 GroupProgram::Role Group::member_role(std::size_t i) const {
@@ -188,8 +234,9 @@ GroupProgram::Role Group::member_role(std::size_t i) const {
   gdoi::GroupMemberOptions member;
   member.group_name = group_name;
   member.id = options_.policy.id;
+  // Each begins with another one, so that every key server has members.
   for (std::size_t s = 0; s < options_.key_servers; ++s)
-    member.servers.push_back({server_address(s), gdoi_port});
+    member.servers.push_back({server_address((i + s) % options_.key_servers), gdoi_port});
   member.port_pair = "wan";
   member.sender_ids = options_.sender_ids;
   member.reregister_lead = options_.reregister_lead;
@@ -285,9 +332,11 @@ std::string Group::describe() {
 
 void Group::rekey(bool kek) {
   kept_.clear();
-  server().call([&] {
-    if (auto* running = program(server()); running && !running->failed)
-      (void)running->key_server->rekey_now(server().clock.now(), group_name, kek);
+  const auto leading = primaries();  // of several key servers the primary does it
+  auto& host = server(leading.empty() ? 0 : leading.front());
+  host.call([&] {
+    if (auto* running = program(host); running && !running->failed)
+      (void)running->key_server->rekey_now(host.clock.now(), group_name, kek);
   });
 }
 

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "controlplane/ike/isakmp.hpp"
+#include "coop/authority.hpp"
+#include "coop/coop.hpp"
 #include "gdoi/group_member.hpp"
 #include "gdoi/key_server.hpp"
 #include "tests/sim/host.hpp"
@@ -18,12 +20,21 @@ namespace cohort::sim {
 
 inline constexpr std::string_view group_name = "SIM";
 
+/// How several key servers co-operate.
+struct CoopSettings {
+  coop::Timers timers;
+  coop::KeySource key_source = coop::KeySource::derived;
+  coop::EvictInPartition evict_in_partition = coop::EvictInPartition::now;
+  std::chrono::seconds refresh_after{86'400};
+};
+
 /// A whole group: what it is made of and how its parts are configured.
 struct GroupOptions {
   std::uint64_t seed = 1;
   bool echo = false;  ///< print the event log as it grows
   unsigned key_servers = 1;
   unsigned members = 3;
+  CoopSettings coop;          ///< with more than one key server
   bool certificates = false;  ///< else pre-shared keys
   crypto::DhGroup dh_group = crypto::DhGroup::ecp256;
   gdoi::GroupPolicy policy;  ///< name, id, authorization and signing key are filled in
@@ -47,6 +58,7 @@ class GroupProgram final : public Program, public Node {
  public:
   struct Role {
     ike::IsakmpOptions isakmp;
+    std::optional<coop::Options> coop;
     std::optional<gdoi::KeyServerOptions> key_server;
     std::optional<gdoi::GroupMemberOptions> member;
   };
@@ -59,6 +71,8 @@ class GroupProgram final : public Program, public Node {
   void on_job_done(TimePoint now, JobId id, JobResult result) override;
 
   /// Exchange handlers outlive the Isakmp that they are attached to: it is declared last.
+  std::unique_ptr<coop::Coop> coop;
+  std::unique_ptr<coop::Authority> key_authority;  ///< goes before the group that it speaks of
   std::unique_ptr<gdoi::KeyServer> key_server;
   std::unique_ptr<gdoi::GroupMember> member;
   std::unique_ptr<ike::Isakmp> isakmp;
@@ -97,6 +111,10 @@ class Group {
   // ---- what it looks like from the operator's chair --------------------------------------------
   /// Empty while the server is down, or refused its stored state.
   [[nodiscard]] const gdoi::KsGroupStatus* server_status(std::size_t i = 0);
+  /// Null while the server is down, or alone by configuration.
+  [[nodiscard]] coop::Group* coop_group(std::size_t i);
+  /// The servers that call themselves primary now.
+  [[nodiscard]] std::vector<std::size_t> primaries();
   [[nodiscard]] std::optional<gdoi::GroupMemberStatus> member_status(std::size_t i);
   /// Every member that is meant to be in has keys, and all send with an SPI that the first key
   /// server knows and has not superseded.
@@ -134,6 +152,7 @@ class Group {
 
  private:
   [[nodiscard]] gdoi::GroupPolicy complete(gdoi::GroupPolicy policy) const;
+  [[nodiscard]] coop::Options coop_options(std::size_t i) const;
   [[nodiscard]] GroupProgram::Role server_role(std::size_t i) const;
   [[nodiscard]] GroupProgram::Role member_role(std::size_t i) const;
   [[nodiscard]] ike::IsakmpOptions isakmp_options(const IpAddress& local) const;

@@ -94,6 +94,21 @@ void add_show(Program& program, CLI::App* parent, const std::string& name,
   });
 }
 
+/// `show crypto gkm ks coop [NAME] [version]`.
+void add_show_coop(Program& program, CLI::App* ks) {
+  CLI::App* coop = ks->add_subcommand("coop", "Co-operating key servers");
+  std::string& first = word(program);
+  std::string& second = word(program);
+  coop->add_option("NAME", first, "Only this group, or the word version");
+  coop->add_option("VERSION", second, "The word version, for the protocol versions");
+  coop->callback([&program, &first, &second] {
+    const bool version = first == "version" || second == "version";
+    const std::string group = first == "version" ? "" : first;
+    ask(program, "show crypto gkm ks coop", optional_argument("group", group),
+        version ? render_ks_coop_version : render_ks_coop);
+  });
+}
+
 void add_show_commands(Program& program, CLI::App& app) {
   CLI::App* show = app.add_subcommand("show", "Look at live state")->require_subcommand(1);
   add_show(program, show, "version", "The daemon", "show version", "", render_version);
@@ -109,6 +124,7 @@ void add_show_commands(Program& program, CLI::App& app) {
   add_show(program, ks, "policy", "Policy and keys", "show crypto gkm ks policy", "group",
            render_ks_policy);
   add_show(program, ks, "rekey", "Rekeys", "show crypto gkm ks rekey", "group", render_ks_rekey);
+  add_show_coop(program, ks);
   CLI::App* isakmp = crypto->add_subcommand("isakmp", "Phase 1")->require_subcommand(1);
   add_show(program, isakmp, "sa", "Established SAs", "show crypto isakmp sa", "", render_isakmp_sa);
   add_show(program, crypto, "key", "Key pairs", "show crypto key", "", render_keys);
@@ -388,6 +404,22 @@ void add_ks_members(Program& program, CLI::App* ks) {
   });
 }
 
+void add_coop_commands(Program& program, CLI::App& app) {
+  CLI::App* coop = app.add_subcommand("coop", "Co-operating key servers")->require_subcommand(1);
+  std::string& group = word(program);
+  CLI::App* elect = coop->add_subcommand("elect", "Elect the primary anew, by rank");
+  elect->add_option("GROUP", group, "Its name")->required();
+  elect->callback([&program, &group] {
+    ask(program, "coop elect", {{"group", group}}, done_text("Election started."));
+  });
+  CLI::App* compromise = coop->add_subcommand(
+      "compromise", "Somebody may know the keys: begin fresh ones; every member registers again");
+  compromise->add_option("GROUP", group, "Its name")->required();
+  compromise->callback([&program, &group] {
+    ask(program, "coop compromise", {{"group", group}}, done_text("Fresh keys begun."));
+  });
+}
+
 void add_group_commands(Program& program, CLI::App& app) {
   CLI::App* ks = app.add_subcommand("ks", "The key server")->require_subcommand(1);
   CLI::App* rekey = ks->add_subcommand("rekey", "Replace the group's keys now");
@@ -474,6 +506,7 @@ int main(int argc, char** argv) {
   add_crypto_commands(program, app);
   add_server_commands(program, app);
   add_group_commands(program, app);
+  add_coop_commands(program, app);
   add_system_commands(program, app);
   add_config_commands(program, app);
   CLI11_PARSE(app, argc, argv);

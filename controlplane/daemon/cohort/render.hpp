@@ -14,6 +14,8 @@ using Json = nlohmann::json;
 [[nodiscard]] std::string render_ks_members(const Json& groups);
 [[nodiscard]] std::string render_ks_policy(const Json& groups);
 [[nodiscard]] std::string render_ks_rekey(const Json& groups);
+[[nodiscard]] std::string render_ks_coop(const Json& groups);
+[[nodiscard]] std::string render_ks_coop_version(const Json& groups);
 [[nodiscard]] std::string render_isakmp_sa(const Json& sas);
 [[nodiscard]] std::string render_pki_server(const Json& server);
 [[nodiscard]] std::string render_certificates(const Json& certificates, bool verbose);
