@@ -22,7 +22,8 @@ def lines_are_poor(lab, check):
     line = PoorLine(nodes[0], one, nodes[1], other, 0.5, 5, 484)
     answered = pings()
     _, lost = line.stop()
-    check("a poor line loses packets, and not all", 0 < answered < 20 and lost > 0, (answered, lost))
+    check("a poor line loses packets, and not all", 0 < answered < 20 and lost > 0,
+          (answered, lost))
     answered = pings(3)
     check("without it they pass again", answered == 3, answered)
 
