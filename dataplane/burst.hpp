@@ -39,7 +39,7 @@ enum NoteFlag : std::uint8_t {
 };
 
 /// What is known of a packet of a burst.
-struct Note {
+struct alignas(32) Note {
   std::uint16_t l2_length = 0;         ///< Ethernet header and tags
   std::uint16_t ip_length = 0;         ///< the IP packet, without Ethernet's padding
   std::uint16_t transport_offset = 0;  ///< from the IP header
@@ -52,6 +52,8 @@ struct Note {
   Verdict verdict = Verdict::undecided;
   DropReason reason{};
   SaState* sa = nullptr;
+  /// The IP header, while the packet is where it was parsed: until esp_out.
+  std::uint8_t* ip = nullptr;
 
   void drop(DropReason why) {
     verdict = Verdict::drop;
@@ -59,7 +61,7 @@ struct Note {
   }
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
-static_assert(sizeof(Note) == 24 || sizeof(Note) == 32);
+static_assert(sizeof(Note) == 32, "two in a cache line");
 
 struct Burst {
   unsigned size = 0;

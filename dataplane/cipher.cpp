@@ -1,5 +1,6 @@
 #include "dataplane/cipher.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <emmintrin.h>
 #include <openssl/crypto.h>
@@ -72,9 +73,9 @@ inline void store_nonce(std::uint8_t* nonce, std::uint32_t salt, const std::uint
 }
 
 inline bool equal_16(const std::uint8_t* a, const std::uint8_t* b) {
-  const std::uint64_t difference = (load<std::uint64_t>(a) ^ load<std::uint64_t>(b)) |
-                                   (load<std::uint64_t>(a + 8) ^ load<std::uint64_t>(b + 8));
-  return difference == 0;
+  const __m128i same = _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a)),
+                                      _mm_loadu_si128(reinterpret_cast<const __m128i*>(b)));
+  return _mm_movemask_epi8(same) == 0xffff;
 }
 
 /// Constant time; `size` is a multiple of 4.
@@ -91,7 +92,9 @@ SaKeys::SaKeys(IMB_MGR& manager, const Sa& sa) {
   std::memset(static_cast<void*>(this), 0, sizeof *this);
   const SuiteShape& shape = shape_of(sa.suite);
   const std::uint8_t* key = sa.cipher_key.view().data();
+  code = code_of(manager, sa.suite);
   if (shape.aead) {
+    std::memcpy(&salt, sa.salt.view().data(), sizeof salt);
     switch (shape.cipher_key) {
       case 16:
         IMB_AES128_GCM_PRE(&manager, key, &gcm);
@@ -116,6 +119,7 @@ SaKeys::~SaKeys() {
 SuiteCode code_of(const IMB_MGR& manager, Suite suite) {
   const SuiteShape& shape = shape_of(suite);
   SuiteCode code;
+  code.suite = suite;
   code.aead = shape.aead;
   code.key_size = shape.cipher_key;
   code.iv = shape.iv;
@@ -156,115 +160,184 @@ Result<std::unique_ptr<Cipher>> Cipher::create() {
     if (cipher->short_sha256_) init_mb_mgr_avx2(cipher->short_sha256_.get());
   }
   std::array<std::uint8_t, 16> key;
-  if (RAND_priv_bytes(key.data(), static_cast<int>(key.size())) != 1 ||
-      RAND_priv_bytes(reinterpret_cast<std::uint8_t*>(cipher->iv_counter_.data()), 16) != 1)
+  if (RAND_priv_bytes(key.data(), static_cast<int>(key.size())) != 1)
     return fail(no_multi_buffer, "no randomness");
-  alignas(64) std::array<std::uint32_t, 60> unused;
-  IMB_AES_KEYEXP_128(cipher->manager_.get(), key.data(), cipher->iv_key_.data(), unused.data());
+  IMB_AES128_GCM_PRE(cipher->manager_.get(), key.data(), &cipher->iv_key_);
   OPENSSL_cleanse(key.data(), key.size());
-  OPENSSL_cleanse(unused.data(), sizeof unused);
   return cipher;
 }
 
 Cipher::~Cipher() {
-  OPENSSL_cleanse(iv_key_.data(), sizeof iv_key_);
-  OPENSSL_cleanse(iv_counter_.data(), sizeof iv_counter_);
+  OPENSSL_cleanse(&iv_key_, sizeof iv_key_);
 }
 
-void Cipher::make_cbc_iv(std::uint8_t* iv) {
-  alignas(16) static constexpr std::array<std::uint8_t, 16> zero{};
-  if (++iv_counter_[0] == 0) ++iv_counter_[1];
-  // CFB of one block of zeros is the block cipher itself.
-  IMB_AES128_CFB_ONE(manager_.get(), iv, zero.data(),
-                     reinterpret_cast<const std::uint8_t*>(iv_counter_.data()), iv_key_.data(), 16);
+void Cipher::make_cbc_ivs(std::uint8_t* ivs, unsigned n) {
+  alignas(64) static constexpr std::array<std::uint8_t, burst_max * 16> zeros{};
+  alignas(16) std::array<std::uint64_t, 2> nonce{++iv_counter_, 0};
+  alignas(16) std::array<std::uint8_t, 16> unused;
+  gcm_context_data context;
+  IMB_AES128_GCM_ENC(manager_.get(), &iv_key_, &context, ivs, zeros.data(), n * std::uint64_t{16},
+                     reinterpret_cast<const std::uint8_t*>(nonce.data()), unused.data(), 0,
+                     unused.data(), unused.size());
 }
 
-void Cipher::fill_jobs(const SuiteCode& code, const SaKeys& keys, const CryptoItem* items,
-                       unsigned n) {
-  for (unsigned i = 0; i < n; ++i) {
-    IMB_JOB& job = jobs_[i];
-    std::uint8_t* text = items[i].esp + 8 + code.iv;
-    job.src = items[i].esp;
-    job.dst = text;
+// ---- AES-GCM: one call a packet ----
+
+namespace {
+
+void seal_gcm(const CryptoItem& item, gcm_context_data& context, std::uint8_t* nonce) {
+  const SaKeys& keys = *item.keys;
+  std::uint8_t* text = item.esp + 16;
+  store_nonce(nonce, keys.salt, item.esp + 8);
+  keys.code.gcm_encrypt(&keys.gcm, &context, text, text, item.text, nonce, item.esp, 8,
+                        text + item.text, 16);
+}
+
+bool open_gcm(const CryptoItem& item, gcm_context_data& context, std::uint8_t* nonce) {
+  alignas(16) std::array<std::uint8_t, 16> tag;
+  const SaKeys& keys = *item.keys;
+  std::uint8_t* text = item.esp + 16;
+  store_nonce(nonce, keys.salt, item.esp + 8);
+  keys.code.gcm_decrypt(&keys.gcm, &context, text, text, item.text, nonce, item.esp, 8, tag.data(),
+                        16);
+  return equal_16(tag.data(), text + item.text);
+}
+
+}  // namespace
+
+// ---- CBC and HMAC: the packets of a suite together ----
+
+/// The fields that all jobs of a suite have in common, in all jobs.
+void Cipher::prepare_jobs(const SuiteCode& code) {
+  for (IMB_JOB& job : jobs_) {
     job.cipher_start_src_offset_in_bytes = 8u + code.iv;
-    job.msg_len_to_cipher_in_bytes = items[i].text;
     job.hash_start_src_offset_in_bytes = 0;
-    job.msg_len_to_hash_in_bytes = 8u + code.iv + items[i].text;
-    job.enc_keys = keys.cbc.encrypt.data();
-    job.dec_keys = keys.cbc.decrypt.data();
     job.key_len_in_bytes = code.key_size;
-    job.iv = items[i].esp + 8;
     job.iv_len_in_bytes = 16;
-    job.u.HMAC._hashed_auth_key_xor_ipad = keys.cbc.inner.data();
-    job.u.HMAC._hashed_auth_key_xor_opad = keys.cbc.outer.data();
-    job.auth_tag_output = text + items[i].text;
     job.auth_tag_output_len_in_bytes = code.icv;
     job.cipher_mode = IMB_CIPHER_CBC;
     job.hash_alg = code.hash;
   }
+  prepared_ = code.suite;
 }
 
-IMB_MGR& Cipher::manager_for(const SuiteCode& code, const CryptoItem* items, unsigned n) {
+/// Long packets first: those that come last keep few of the lanes busy, and should be short.
+void Cipher::order_by_length(const CryptoItem* items, unsigned n) {
+  constexpr unsigned buckets = 32;
+  const auto bucket_of = [&](unsigned i) {
+    return buckets - 1 - std::min(items[i].text / 64, buckets - 1);
+  };
+  std::array<std::uint8_t, buckets + 1> start{};
+  for (unsigned k = 0; k < n; ++k) ++start[bucket_of(order_[k]) + 1];
+  for (unsigned b = 1; b < buckets; ++b)
+    start[b] = static_cast<std::uint8_t>(start[b] + start[b - 1]);
+  const std::array<std::uint8_t, burst_max> given = order_;
+  for (unsigned k = 0; k < n; ++k) order_[start[bucket_of(given[k])]++] = given[k];
+}
+
+unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
+                           Direction direction) {
+  unsigned count = 0;
+  std::uint32_t shortest = UINT32_MAX;
+  std::uint32_t longest = 0;
+  for (unsigned i = 0; i < n; ++i) {
+    if (items[i].keys->code.suite != code.suite) continue;
+    order_[count++] = static_cast<std::uint8_t>(i);
+    shortest = std::min(shortest, items[i].text);
+    longest = std::max(longest, items[i].text);
+  }
+  if (longest - shortest >= 64) order_by_length(items, count);
+  if (prepared_ != code.suite) [[unlikely]]
+    prepare_jobs(code);
+  const std::uint32_t header = 8u + code.iv;
+  for (unsigned k = 0; k < count; ++k) {
+    const CryptoItem& item = items[order_[k]];
+    IMB_JOB& job = jobs_[k];
+    std::uint8_t* text = item.esp + header;
+    job.src = item.esp;
+    job.dst = text;
+    job.iv = item.esp + 8;
+    job.msg_len_to_cipher_in_bytes = item.text;
+    job.msg_len_to_hash_in_bytes = header + item.text;
+    job.enc_keys = item.keys->cbc.encrypt.data();
+    job.dec_keys = item.keys->cbc.decrypt.data();
+    job.u.HMAC._hashed_auth_key_xor_ipad = item.keys->cbc.inner.data();
+    job.u.HMAC._hashed_auth_key_xor_opad = item.keys->cbc.outer.data();
+    job.auth_tag_output = direction == Direction::encrypt ? text + item.text : tags_[k].data();
+  }
+  return count;
+}
+
+IMB_MGR& Cipher::hash_manager(const SuiteCode& code, unsigned n) {
   if (code.hash != IMB_AUTH_HMAC_SHA_256 || !short_sha256_) return *manager_;
-  std::uint32_t sum = 0;
-  for (unsigned i = 0; i < n; ++i) sum += items[i].text;
+  std::uint64_t sum = 0;
+  for (unsigned i = 0; i < n; ++i) sum += jobs_[i].msg_len_to_cipher_in_bytes;
   return sum < short_text * n ? *short_sha256_ : *manager_;
 }
 
-void Cipher::run_hash(IMB_MGR& manager, const SuiteCode& code, unsigned n) {
-  IMB_SUBMIT_HASH_BURST_NOCHECK(&manager, jobs_.data(), n, code.hash);
-}
-
-void Cipher::seal(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt,
-                  const CryptoItem* items, unsigned n) {
-  if (code.aead) {
-    gcm_context_data context;
-    alignas(16) std::array<std::uint8_t, 16> nonce;
-    for (unsigned i = 0; i < n; ++i) {
-      std::uint8_t* text = items[i].esp + 16;
-      store_nonce(nonce.data(), salt, items[i].esp + 8);
-      code.gcm_encrypt(&keys.gcm, &context, text, text, items[i].text, nonce.data(), items[i].esp,
-                       8, text + items[i].text, 16);
-    }
-    return;
-  }
-  fill_jobs(code, keys, items, n);
-  IMB_MGR& manager = manager_for(code, items, n);
-  IMB_SUBMIT_CIPHER_BURST_NOCHECK(&manager, jobs_.data(), n, IMB_CIPHER_CBC, IMB_DIR_ENCRYPT,
+void Cipher::seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code) {
+  const unsigned count = fill_jobs(items, n, code, Direction::encrypt);
+  IMB_MGR& manager = hash_manager(code, count);
+  IMB_SUBMIT_CIPHER_BURST_NOCHECK(&manager, jobs_.data(), count, IMB_CIPHER_CBC, IMB_DIR_ENCRYPT,
                                   static_cast<IMB_KEY_SIZE_BYTES>(code.key_size));
-  run_hash(manager, code, n);
+  IMB_SUBMIT_HASH_BURST_NOCHECK(&manager, jobs_.data(), count, code.hash);
 }
 
-void Cipher::open(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt,
-                  const CryptoItem* items, unsigned n, bool* ok) {
-  if (code.aead) {
-    gcm_context_data context;
-    alignas(16) std::array<std::uint8_t, 16> nonce;
-    alignas(16) std::array<std::uint8_t, 16> tag;
-    for (unsigned i = 0; i < n; ++i) {
-      std::uint8_t* text = items[i].esp + 16;
-      store_nonce(nonce.data(), salt, items[i].esp + 8);
-      code.gcm_decrypt(&keys.gcm, &context, text, text, items[i].text, nonce.data(), items[i].esp,
-                       8, tag.data(), 16);
-      ok[i] = equal_16(tag.data(), text + items[i].text);
-    }
-    return;
-  }
-  fill_jobs(code, keys, items, n);
-  for (unsigned i = 0; i < n; ++i) jobs_[i].auth_tag_output = tags_[i].data();
-  IMB_MGR& manager = manager_for(code, items, n);
-  run_hash(manager, code, n);
+void Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok) {
+  const unsigned count = fill_jobs(items, n, code, Direction::decrypt);
+  IMB_MGR& manager = hash_manager(code, count);
+  IMB_SUBMIT_HASH_BURST_NOCHECK(&manager, jobs_.data(), count, code.hash);
   unsigned right = 0;
-  for (unsigned i = 0; i < n; ++i) {
-    const std::uint8_t* icv = items[i].esp + 8 + code.iv + items[i].text;
-    ok[i] = equal_icv(tags_[i].data(), icv, code.icv);
-    if (!ok[i]) continue;
-    if (right != i) jobs_[right] = jobs_[i];
-    ++right;
+  for (unsigned k = 0; k < count; ++k) {
+    const IMB_JOB& job = jobs_[k];
+    const bool good =
+        equal_icv(tags_[k].data(), job.dst + job.msg_len_to_cipher_in_bytes, code.icv);
+    ok[order_[k]] = good;
+    if (right != k) jobs_[right] = job;
+    right += good ? 1u : 0u;
   }
   if (right > 0)
     IMB_SUBMIT_CIPHER_BURST_NOCHECK(&manager, jobs_.data(), right, IMB_CIPHER_CBC, IMB_DIR_DECRYPT,
                                     static_cast<IMB_KEY_SIZE_BYTES>(code.key_size));
+}
+
+// ---- both ----
+
+namespace {
+
+/// Calls `one` for each packet of an AEAD suite, and `batch` once for each other suite.
+template <typename One, typename Batch>
+void by_suite(const CryptoItem* items, unsigned n, const One& one, const Batch& batch) {
+  std::uint32_t done = 0;  // CBC suites, by number
+  for (unsigned i = 0; i < n; ++i) {
+    const SuiteCode& code = items[i].keys->code;
+    if (code.aead) {
+      one(i);
+      continue;
+    }
+    const std::uint32_t bit = 1u << static_cast<unsigned>(code.suite);
+    if ((done & bit) != 0) continue;
+    done |= bit;
+    batch(code);
+  }
+}
+
+}  // namespace
+
+void Cipher::seal(const CryptoItem* items, unsigned n) {
+  gcm_context_data context;
+  alignas(16) std::array<std::uint8_t, 16> nonce;
+  by_suite(
+      items, n, [&](unsigned i) { seal_gcm(items[i], context, nonce.data()); },
+      [&](const SuiteCode& code) { seal_cbc(items, n, code); });
+}
+
+void Cipher::open(const CryptoItem* items, unsigned n, bool* ok) {
+  gcm_context_data context;
+  alignas(16) std::array<std::uint8_t, 16> nonce;
+  by_suite(
+      items, n, [&](unsigned i) { ok[i] = open_gcm(items[i], context, nonce.data()); },
+      [&](const SuiteCode& code) { open_cbc(items, n, code, ok); });
 }
 
 }  // namespace cohort::dataplane

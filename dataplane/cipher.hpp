@@ -5,12 +5,27 @@
 #include <cstdint>
 #include <intel-ipsec-mb.h>
 #include <memory>
+#include <optional>
 
 #include "controlplane/base/result.hpp"
 #include "dataplane/api/snapshot.hpp"
 #include "dataplane/burst.hpp"
 
 namespace cohort::dataplane {
+
+/// What IPsec-MB is told of a suite.
+struct SuiteCode {
+  Suite suite{};
+  bool aead = false;
+  std::uint8_t key_size = 0;
+  std::uint8_t iv = 0;
+  std::uint8_t icv = 0;
+  std::uint8_t block = 0;
+  IMB_HASH_ALG hash = IMB_AUTH_NULL;
+  aes_gcm_enc_dec_t gcm_encrypt = nullptr;
+  aes_gcm_enc_dec_t gcm_decrypt = nullptr;
+};
+[[nodiscard]] SuiteCode code_of(const IMB_MGR& manager, Suite suite);
 
 /// An SA's keys as IPsec-MB wants them, made once when the SA is installed. Zeroized when it goes.
 /// The GCM tables belong to the manager's CPU architecture: the same in one process.
@@ -27,30 +42,21 @@ class SaKeys {
     alignas(64) std::array<std::uint8_t, 64> inner;  ///< HMAC state after the ipad block
     alignas(64) std::array<std::uint8_t, 64> outer;
   };
+  SuiteCode code;
+  std::uint32_t salt;  ///< of GCM, as in memory
   union {
     gcm_key_data gcm;
     Cbc cbc;
   };
 };
 
-/// What IPsec-MB is told of a suite.
-struct SuiteCode {
-  bool aead = false;
-  std::uint8_t key_size = 0;
-  std::uint8_t iv = 0;
-  std::uint8_t icv = 0;
-  std::uint8_t block = 0;
-  IMB_HASH_ALG hash = IMB_AUTH_NULL;
-  aes_gcm_enc_dec_t gcm_encrypt = nullptr;
-  aes_gcm_enc_dec_t gcm_decrypt = nullptr;
-};
-[[nodiscard]] SuiteCode code_of(const IMB_MGR& manager, Suite suite);
-
 /// One packet's part in a crypto burst: the ESP header, IV behind it, then `text` octets of
 /// plaintext or ciphertext, then the ICV.
 struct CryptoItem {
-  std::uint8_t* esp = nullptr;
-  std::uint32_t text = 0;  ///< octets between IV and ICV
+  std::uint8_t* esp;
+  const SaKeys* keys;
+  std::uint32_t text;   ///< octets between IV and ICV
+  std::uint32_t place;  ///< the caller's own
 };
 
 /// A worker's crypto engine: one IPsec-MB manager, called directly. Not shared between threads.
@@ -64,15 +70,14 @@ class Cipher {
   [[nodiscard]] IMB_MGR& manager() { return *manager_; }
 
   /// Encrypts in place and writes the ICVs. ESP header, IV and trailer are there. n <= burst_max.
-  void seal(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt, const CryptoItem* items,
-            unsigned n);
+  /// The packets may be of several SAs and suites: those of one suite share IPsec-MB's lanes.
+  void seal(const CryptoItem* items, unsigned n);
   /// Checks the ICVs and decrypts in place those that are right: ok[i] says which. The text of the
   /// others is void.
-  void open(const SuiteCode& code, const SaKeys& keys, std::uint32_t salt, const CryptoItem* items,
-            unsigned n, bool* ok);
-  /// An unpredictable, never repeating IV for CBC (NIST SP 800-38A appendix C): a counter
-  /// enciphered with a key that only this worker knows.
-  void make_cbc_iv(std::uint8_t* iv);
+  void open(const CryptoItem* items, unsigned n, bool* ok);
+  /// Unpredictable, never repeating IVs for CBC (NIST SP 800-38A appendix C), n of 16 octets: the
+  /// key stream of AES in counter mode under a key that only this worker knows.
+  void make_cbc_ivs(std::uint8_t* ivs, unsigned n);
 
  private:
   Cipher() = default;
@@ -81,17 +86,26 @@ class Cipher {
   };
   using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
 
-  void fill_jobs(const SuiteCode& code, const SaKeys& keys, const CryptoItem* items, unsigned n);
-  void run_hash(IMB_MGR& manager, const SuiteCode& code, unsigned n);
-  IMB_MGR& manager_for(const SuiteCode& code, const CryptoItem* items, unsigned n);
+  enum class Direction : std::uint8_t { encrypt, decrypt };
+  /// Jobs for the items of one CBC suite that are among `n`: order_ says whose each is.
+  unsigned fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
+                     Direction direction);
+  void order_by_length(const CryptoItem* items, unsigned n);
+  void prepare_jobs(const SuiteCode& code);
+  void seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
+  void open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
+  IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
 
   Manager manager_;
   /// For SHA-256 over short packets: an AVX2 manager has SHA-NI, which beats AVX512 lanes there.
   Manager short_sha256_;
   alignas(64) std::array<IMB_JOB, burst_max> jobs_{};
   alignas(64) std::array<std::array<std::uint8_t, 32>, burst_max> tags_{};
-  alignas(64) std::array<std::uint32_t, 60> iv_key_{};
-  alignas(16) std::array<std::uint64_t, 2> iv_counter_{};
+  std::array<std::uint8_t, burst_max> order_{};
+  /// What the constant fields of all jobs are made for.
+  std::optional<Suite> prepared_;
+  alignas(64) gcm_key_data iv_key_{};
+  std::uint64_t iv_counter_ = 0;
 };
 
 }  // namespace cohort::dataplane

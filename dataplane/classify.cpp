@@ -1,5 +1,7 @@
 #include "dataplane/classify.hpp"
 
+#include <algorithm>
+
 #include "dataplane/headers.hpp"
 
 namespace cohort::dataplane {
@@ -11,6 +13,76 @@ constexpr std::uint16_t ethertype_qinq_old = 0x9100;
 
 bool is_tag(std::uint16_t type) {
   return type == RTE_ETHER_TYPE_VLAN || type == RTE_ETHER_TYPE_QINQ || type == ethertype_qinq_old;
+}
+
+/// Nearly every packet: IPv4 without options, or IPv6 without extension headers, no fragment, of
+/// TCP, UDP or ESP, with its whole transport header in `room`. Describes it, or says false and
+/// leaves it to the rules below, which would say the same of it.
+struct PlainTransport {
+  std::uint32_t ports;
+  std::uint8_t flags;
+};
+
+inline bool plain_transport(const std::uint8_t* at, std::uint32_t protocol, std::uint32_t length,
+                            PlainTransport& out) {
+  if (protocol == protocol_tcp) {
+    if (length < 20) return false;
+    out.flags =
+        (at[13] & RTE_TCP_SYN_FLAG) != 0 ? note_ip | note_ports | note_syn : note_ip | note_ports;
+    out.ports = load<std::uint32_t>(at);
+    return true;
+  }
+  if (length < 8) return false;
+  if (protocol == protocol_udp) {
+    out.flags = note_ip | note_ports;
+    out.ports = load<std::uint32_t>(at);
+    return true;
+  }
+  out.flags = note_ip;
+  out.ports = 0;
+  return protocol == protocol_esp;
+}
+
+inline bool parse_plain_ipv4(std::uint8_t* ip, std::uint32_t room, std::uint16_t l2_length,
+                             SaState* sa, Note& note) {
+  constexpr std::uint16_t fragment = be16_constant(ipv4_mf | ipv4_offset_mask);
+  if (room < ipv4_length) return false;
+  const std::uint16_t length = load_be16(ip + 2);
+  if (ip[0] != 0x45 || length > room || length < ipv4_length ||
+      (load<std::uint16_t>(ip + 6) & fragment) != 0)
+    return false;
+  const std::uint8_t protocol = ip[9];
+  PlainTransport transport;
+  if (!plain_transport(ip + ipv4_length, protocol, std::uint32_t{length} - ipv4_length, transport))
+    return false;
+  note = Note{.l2_length = l2_length,
+              .ip_length = length,
+              .transport_offset = ipv4_length,
+              .protocol = protocol,
+              .flags = transport.flags,
+              .ports = transport.ports,
+              .sa = sa,
+              .ip = ip};
+  return true;
+}
+
+inline bool parse_plain_ipv6(std::uint8_t* ip, std::uint32_t room, std::uint16_t l2_length,
+                             SaState* sa, Note& note) {
+  if (room < ipv6_length) return false;
+  const std::uint32_t length = load_be16(ip + 4) + std::uint32_t{ipv6_length};
+  if ((ip[0] >> 4) != 6 || length > room) return false;
+  const std::uint8_t protocol = ip[6];
+  PlainTransport transport;
+  if (!plain_transport(ip + ipv6_length, protocol, length - ipv6_length, transport)) return false;
+  note = Note{.l2_length = l2_length,
+              .ip_length = static_cast<std::uint16_t>(length),
+              .transport_offset = ipv6_length,
+              .protocol = protocol,
+              .flags = static_cast<std::uint8_t>(transport.flags | note_v6),
+              .ports = transport.ports,
+              .sa = sa,
+              .ip = ip};
+  return true;
 }
 
 /// The transport header's first words; the note's offset and protocol are set.
@@ -203,49 +275,81 @@ bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note) {
   return false;
 }
 
+bool parse_inner(std::uint8_t* ip, std::uint32_t room, Note& note) {
+  const std::uint16_t l2_length = note.l2_length;
+  SaState* sa = note.sa;
+  if (note.has(note_v6)) {
+    if (parse_plain_ipv6(ip, room, l2_length, sa, note)) [[likely]]
+      return true;
+  } else if (parse_plain_ipv4(ip, room, l2_length, sa, note)) [[likely]] {
+    return true;
+  }
+  const bool v6 = note.has(note_v6);
+  note = Note{.l2_length = l2_length, .sa = sa, .ip = ip};
+  return parse_ip(ip, room, note) && note.has(note_v6) == v6;
+}
+
+/// All frames that are not plain.
 void classify_frame(rte_mbuf*& mbuf, rte_mempool& pool, std::uint16_t mtu, Note& note) {
   note = Note{};
   if ((mbuf->nb_segs > 1 || (mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) &&
-      !normalize(mbuf, pool, note)) [[unlikely]] {
+      !normalize(mbuf, pool, note)) {
     note.verdict = Verdict::drop;
     return;
   }
-  const std::uint8_t* frame = octets(mbuf);
+  std::uint8_t* frame = octets(mbuf);
   const std::uint32_t length = mbuf->data_len;
-  if (length < RTE_ETHER_HDR_LEN) [[unlikely]] {
-    note.drop(DropReason::truncated_frame);
-    return;
-  }
+  if (length < RTE_ETHER_HDR_LEN) return note.drop(DropReason::truncated_frame);
   std::uint32_t l2 = RTE_ETHER_HDR_LEN;
   std::uint16_t type = load_be16(frame + 12);
-  while (is_tag(type)) [[unlikely]] {
-      if (l2 == RTE_ETHER_HDR_LEN + 8) return note.drop(DropReason::too_many_tags);
-      if (length < l2 + 4) return note.drop(DropReason::truncated_frame);
-      type = load_be16(frame + l2 + 2);
-      l2 += 4;
-    }
+  while (is_tag(type)) {
+    if (l2 == RTE_ETHER_HDR_LEN + 8) return note.drop(DropReason::too_many_tags);
+    if (length < l2 + 4) return note.drop(DropReason::truncated_frame);
+    type = load_be16(frame + l2 + 2);
+    l2 += 4;
+  }
   note.l2_length = static_cast<std::uint16_t>(l2);
-  if (type != RTE_ETHER_TYPE_IPV4 && type != RTE_ETHER_TYPE_IPV6) [[unlikely]]
-    return classify_other(type, note);
-  if (length == l2) [[unlikely]]
-    return note.drop(DropReason::truncated_frame);
+  note.ip = frame + l2;
+  if (type != RTE_ETHER_TYPE_IPV4 && type != RTE_ETHER_TYPE_IPV6) return classify_other(type, note);
+  if (length == l2) return note.drop(DropReason::truncated_frame);
   const unsigned version = type == RTE_ETHER_TYPE_IPV4 ? 4 : 6;
-  if ((frame[l2] >> 4) != version) [[unlikely]]
-    return note.drop(DropReason::bad_ip_header);
-  if (!parse_ip(frame + l2, length - l2, note)) [[unlikely]] {
+  if ((frame[l2] >> 4) != version) return note.drop(DropReason::bad_ip_header);
+  if (!parse_ip(frame + l2, length - l2, note)) {
     note.verdict = Verdict::drop;
     return;
   }
-  if (note.ip_length > mtu) [[unlikely]]
-    return note.drop(DropReason::frame_over_mtu);
+  if (note.ip_length > mtu) return note.drop(DropReason::frame_over_mtu);
 }
+
+namespace {
+
+/// A frame in one buffer, without tags, that holds a plain packet.
+inline bool classify_plain(rte_mbuf& mbuf, std::uint16_t mtu, Note& note) {
+  if (mbuf.nb_segs != 1 || (mbuf.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) return false;
+  std::uint8_t* frame = octets(&mbuf);
+  // Longer than the MTU is not plain: the rules drop it by its name.
+  const std::uint32_t room = std::min<std::uint32_t>(mbuf.data_len, mtu + RTE_ETHER_HDR_LEN);
+  if (room < RTE_ETHER_HDR_LEN + ipv4_length) return false;
+  switch (load<std::uint16_t>(frame + 12)) {
+    case be16_constant(RTE_ETHER_TYPE_IPV4):
+      return parse_plain_ipv4(frame + RTE_ETHER_HDR_LEN, room - RTE_ETHER_HDR_LEN,
+                              RTE_ETHER_HDR_LEN, nullptr, note);
+    case be16_constant(RTE_ETHER_TYPE_IPV6):
+      return parse_plain_ipv6(frame + RTE_ETHER_HDR_LEN, room - RTE_ETHER_HDR_LEN,
+                              RTE_ETHER_HDR_LEN, nullptr, note);
+  }
+  return false;
+}
+
+}  // namespace
 
 void classify(Burst& burst, rte_mempool& pool, std::uint16_t mtu) {
   const unsigned ahead = burst.size < prefetch_ahead ? burst.size : prefetch_ahead;
   for (unsigned i = 0; i < ahead; ++i) rte_prefetch0(octets(burst.mbuf[i]));
   for (unsigned i = 0; i < burst.size; ++i) {
     if (i + prefetch_ahead < burst.size) rte_prefetch0(octets(burst.mbuf[i + prefetch_ahead]));
-    classify_frame(burst.mbuf[i], pool, mtu, burst.note[i]);
+    if (!classify_plain(*burst.mbuf[i], mtu, burst.note[i])) [[unlikely]]
+      classify_frame(burst.mbuf[i], pool, mtu, burst.note[i]);
   }
 }
 

@@ -1,5 +1,8 @@
 #include "dataplane/esp_in.hpp"
 
+#include <emmintrin.h>
+#include <optional>
+
 #include "dataplane/classify.hpp"
 #include "dataplane/counters.hpp"
 #include "dataplane/headers.hpp"
@@ -11,12 +14,30 @@ constexpr std::uint8_t ecn_mask = 3;
 constexpr std::uint8_t ecn_not_capable = 0;
 constexpr std::uint8_t ecn_congestion = 3;
 
-/// Packets of one SA that go through the cipher together.
-struct Run {
-  SaState* sa = nullptr;
+/// The packets that go through the cipher together.
+struct Opening {
   unsigned size = 0;
-  std::array<std::uint8_t, burst_max> index;
-  std::array<CryptoItem, burst_max> item;
+  std::array<CryptoItem, burst_max> items;
+  std::array<bool, burst_max> ok;
+};
+
+/// What the packets of one SA have in common, read once for a run of them.
+struct Form {
+  Form(SaState& state, unsigned worker)
+      : sa(&state),
+        mine(&state.worker(worker)),
+        keys(&state.keys()),
+        header(state.esp_header()),
+        around(state.esp_header() + state.code().icv),
+        block(state.code().block),
+        checks_replay(state.checks_replay()) {}
+  SaState* sa;
+  SaWorker* mine;
+  const SaKeys* keys;
+  std::uint32_t header;  ///< ESP header and IV
+  std::uint32_t around;  ///< and ICV
+  std::uint32_t block;
+  bool checks_replay;
 };
 
 DropReason drop_of(ReplayWindow::Verdict verdict) {
@@ -24,36 +45,56 @@ DropReason drop_of(ReplayWindow::Verdict verdict) {
                                                      : DropReason::replay_too_old;
 }
 
-/// Lengths and replay check; on success the packet is in the run.
-void check_one(Burst& burst, unsigned i, SaWorker& mine, Run& run) {
-  Note& note = burst.note[i];
-  const SaState& sa = *run.sa;
-  const SuiteCode& code = sa.code();
-  std::uint8_t* esp = octets(burst.mbuf[i]) + note.l2_length + note.transport_offset;
+/// Lengths and replay check; on success the packet is among the items.
+inline void check_one(Note& note, unsigned place, const Form& form, Opening& out) {
+  std::uint8_t* esp = note.ip + note.transport_offset;
   const std::uint32_t length = std::uint32_t{note.ip_length} - note.transport_offset;
-  const std::uint32_t around = sa.esp_header() + code.icv;
-  if (length < around + code.block) [[unlikely]]
+  if (length < form.around + form.block) [[unlikely]]
     return note.drop(DropReason::esp_truncated);
-  const std::uint32_t text = length - around;
-  if ((text & (code.block - 1u)) != 0) [[unlikely]]
+  const std::uint32_t text = length - form.around;
+  if ((text & (form.block - 1)) != 0) [[unlikely]]
     return note.drop(DropReason::esp_bad_length);
-  if (sa.checks_replay()) {
-    const auto verdict = mine.window.check(load_be32(esp + 4));
+  if (form.checks_replay) {
+    const auto verdict = form.mine->window.check(load_be32(esp + 4));
     if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
-      bump(mine.replay_drops);
+      bump(form.mine->replay_drops);
       return note.drop(drop_of(verdict));
     }
   }
-  run.index[run.size] = static_cast<std::uint8_t>(i);
-  run.item[run.size] = {esp, text};
-  ++run.size;
+  out.items[out.size++] = {esp, form.keys, text, place};
 }
 
-/// RFC 4303 section 2.4: a receiver should inspect it.
-bool padding_is_right(const std::uint8_t* padding, std::uint32_t length) {
-  std::uint32_t difference = 0;
-  for (std::uint32_t k = 0; k < length; ++k) difference |= padding[k] ^ ((k + 1) & 0xff);
-  return difference == 0;
+void check(EspContext& context, Burst& burst, Opening& out) {
+  std::optional<Form> form;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict != Verdict::decrypt) [[unlikely]]
+      continue;
+    if (!form || form->sa != note.sa) [[unlikely]]
+      form.emplace(*note.sa, context.worker);
+    check_one(note, i, *form, out);
+  }
+}
+
+/// RFC 4303 section 2.4: a receiver should inspect it. `end` is behind it; at least 16 octets of
+/// the packet are before `end`, of ESP header, IV and text.
+inline bool padding_is_right(const std::uint8_t* end, std::uint32_t length) {
+  if (length > 16) {
+    std::uint32_t difference = 0;
+    const std::uint8_t* padding = end - length;
+    for (std::uint32_t k = 0; k < length; ++k) difference |= padding[k] ^ ((k + 1) & 0xff);
+    return difference == 0;
+  }
+  // The 16 octets before the end, of which the last `length` must be those of a sequence that ends
+  // so; no branch depends on the length.
+  alignas(16) static constexpr std::array<std::uint8_t, 32> sequence{
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  0,  0,  0,  0,  0,  0,
+      1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  const __m128i wanted =
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(sequence.data() + length));
+  const __m128i got = _mm_loadu_si128(reinterpret_cast<const __m128i*>(end - 16));
+  const auto same = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(wanted, got)));
+  return (same | ((1u << (16 - length)) - 1)) == 0xffff;
 }
 
 /// The congestion mark of the outer header moves inside (RFC 4301 section 5.1.2.1 note 6, RFC
@@ -82,7 +123,7 @@ bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
                   std::uint32_t& inner_room) {
   const std::uint32_t padding = text[item.text - 2];
   const std::uint8_t next_header = text[item.text - 1];
-  if (padding + 2 > item.text || !padding_is_right(text + item.text - 2 - padding, padding)) {
+  if (padding + 2 > item.text || !padding_is_right(text + item.text - 2, padding)) [[unlikely]] {
     note.reason = DropReason::bad_padding;
     return false;
   }
@@ -96,99 +137,97 @@ bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
 
 /// Strips one authentic packet to its inner packet and describes that in the note. False with the
 /// note's reason if it may not go on.
-bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const SaState& sa) {
-  std::uint8_t* frame = octets(&mbuf);
-  const std::uint8_t* outer = frame + note.l2_length;
-  std::uint8_t* inner = item.esp + sa.esp_header();
-  std::uint32_t room = 0;
-  if (!read_trailer(item, inner, note, room)) return false;
-  const bool v6 = note.has(note_v6);
+inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const Form& form) {
+  const std::uint8_t* outer = note.ip;
   const std::uint16_t l2_length = note.l2_length;
-  note = Note{.l2_length = l2_length, .sa = note.sa};
+  std::uint8_t* inner = item.esp + form.header;
+  std::uint32_t room = 0;
+  if (!read_trailer(item, inner, note, room)) [[unlikely]]
+    return false;
   // Octets behind the inner packet's own length are traffic flow padding (RFC 4303 section 2.7).
-  if (!parse_ip(inner, room, note) || note.has(note_v6) != v6) {
+  if (!parse_inner(inner, room, note)) [[unlikely]] {
     note.reason = DropReason::inner_malformed;
     return false;
   }
+  const bool v6 = note.has(note_v6);
   const bool same_addresses =
       v6 ? std::memcmp(outer + 8, inner + 8, 32) == 0
          : load<std::uint64_t>(outer + 12) == load<std::uint64_t>(inner + 12);
-  if (!same_addresses) {
+  if (!same_addresses) [[unlikely]] {
     note.reason = DropReason::inner_address_mismatch;
     return false;
   }
-  if (!carry_congestion(outer, inner, v6)) {
+  if (!carry_congestion(outer, inner, v6)) [[unlikely]] {
     note.reason = DropReason::ecn_violation;
     return false;
   }
-  std::memmove(inner - l2_length, frame, l2_length);
-  mbuf.data_off = static_cast<std::uint16_t>(mbuf.data_off + (inner - l2_length - frame));
+  move_ethernet(inner - l2_length, outer - l2_length, l2_length);
+  mbuf.data_off = static_cast<std::uint16_t>(mbuf.data_off + (inner - outer));
   set_length(&mbuf, std::uint32_t{l2_length} + note.ip_length);
   return true;
 }
 
-unsigned decrypt_run(EspContext& context, Burst& burst, Run& run, SaWorker& mine) {
-  SaState& sa = *run.sa;
-  std::array<bool, burst_max> ok;
-  context.cipher->open(sa.code(), sa.keys(), sa.salt(), run.item.data(), run.size, ok.data());
-  unsigned good = 0;
+/// Replay commit, then the inner packet. False if it is dropped.
+inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const Form& form) {
+  if (form.checks_replay) {
+    const auto verdict = form.mine->window.commit(load_be32(item.esp + 4));
+    if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
+      note.drop(drop_of(verdict));
+      bump(form.mine->replay_drops);
+      return false;
+    }
+  }
+  if (unwrap(mbuf, note, item, form)) [[likely]]
+    return true;
+  note.verdict = Verdict::drop;
+  return false;
+}
+
+/// What one SA has received in a run of packets.
+struct Tally {
+  std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
-  for (unsigned k = 0; k < run.size; ++k) {
-    const unsigned i = run.index[k];
-    Note& note = burst.note[i];
-    if (!ok[k]) [[unlikely]] {
+  void settle(SaWorker& mine) {
+    bump(mine.packets_in, packets);
+    bump(mine.bytes_in, bytes);
+    *this = {};
+  }
+};
+
+unsigned accept_authentic(EspContext& context, Burst& burst, const Opening& opening) {
+  unsigned good = 0;
+  Tally tally;
+  std::optional<Form> form;
+  for (unsigned k = 0; k < opening.size; ++k) {
+    const CryptoItem& item = opening.items[k];
+    Note& note = burst.note[item.place];
+    if (!form || form->sa != note.sa) [[unlikely]] {
+      if (form) tally.settle(*form->mine);
+      form.emplace(*note.sa, context.worker);
+    }
+    if (!opening.ok[k]) [[unlikely]] {
       note.drop(DropReason::bad_icv);
-      bump(mine.auth_failures);
+      bump(form->mine->auth_failures);
       continue;
     }
-    if (sa.checks_replay()) {
-      const auto verdict = mine.window.commit(load_be32(run.item[k].esp + 4));
-      if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
-        note.drop(drop_of(verdict));
-        bump(mine.replay_drops);
-        continue;
-      }
-    }
-    if (!unwrap(*burst.mbuf[i], note, run.item[k], sa)) [[unlikely]] {
-      note.verdict = Verdict::drop;
+    if (!accept(*burst.mbuf[item.place], note, item, *form)) [[unlikely]]
       continue;
-    }
-    bytes += note.ip_length;
+    ++tally.packets;
+    tally.bytes += note.ip_length;
     ++good;
   }
-  bump(mine.packets_in, good);
-  bump(mine.bytes_in, bytes);
+  if (form) tally.settle(*form->mine);
   return good;
 }
 
 }  // namespace
 
 unsigned esp_in(EspContext& context, Burst& burst) {
-  std::array<std::uint8_t, burst_max> pending;
-  unsigned count = 0;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    pending[count] = static_cast<std::uint8_t>(i);
-    count += burst.note[i].verdict == Verdict::decrypt ? 1u : 0u;
-  }
-  unsigned decrypted = 0;
-  Run run;
-  while (count > 0) {
-    run.sa = burst.note[pending[0]].sa;
-    run.size = 0;
-    SaWorker& mine = run.sa->worker(context.worker);
-    unsigned left = 0;
-    for (unsigned k = 0; k < count; ++k) {
-      const std::uint8_t i = pending[k];
-      if (burst.note[i].sa != run.sa) [[unlikely]] {
-        pending[left++] = i;
-        continue;
-      }
-      check_one(burst, i, mine, run);
-    }
-    count = left;
-    decrypted += decrypt_run(context, burst, run, mine);
-  }
-  return decrypted;
+  Opening opening;
+  check(context, burst, opening);
+  if (opening.size == 0) return 0;
+  context.cipher->open(opening.items.data(), opening.size, opening.ok.data());
+  return accept_authentic(context, burst, opening);
 }
 
 }  // namespace cohort::dataplane

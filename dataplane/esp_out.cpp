@@ -1,6 +1,8 @@
 #include "dataplane/esp_out.hpp"
 
 #include <emmintrin.h>
+#include <optional>
+#include <span>
 
 #include "dataplane/counters.hpp"
 #include "dataplane/headers.hpp"
@@ -11,197 +13,257 @@ namespace {
 /// Padding, pad length, next header and ICV of any suite, and the slack of a 16-octet store.
 constexpr std::uint32_t trailer_room = 64;
 
-/// Packets of one SA, as places in the burst.
-struct Run {
-  SaState* sa = nullptr;
+/// The packets to be encrypted, as places in the burst.
+struct Lot {
   unsigned size = 0;
+  bool mixed = false;  ///< of several SAs
+  bool cbc = false;    ///< some need IVs of 16 octets
   std::array<std::uint8_t, burst_max> index;
 };
 
-/// Numbers for a run.
-struct Numbers {
-  std::uint32_t sequence = 0;  ///< of the first packet
-  std::uint64_t iv = 0;        ///< GCM: of the first packet, the sender id in its place
-};
-
-/// Takes the packets of the first pending one's SA out of `pending`.
-Run take_run(const Burst& burst, std::array<std::uint8_t, burst_max>& pending, unsigned& count) {
-  Run run;
-  run.sa = burst.note[pending[0]].sa;
-  unsigned left = 0;
-  for (unsigned k = 0; k < count; ++k) {
-    const std::uint8_t i = pending[k];
-    if (burst.note[i].sa == run.sa) [[likely]]
-      run.index[run.size++] = i;
-    else
-      pending[left++] = i;
+Lot gather(const Burst& burst) {
+  Lot lot;
+  const SaState* first = nullptr;
+  for (unsigned i = 0; i < burst.size; ++i) {
+    if (burst.note[i].verdict != Verdict::protect) [[unlikely]]
+      continue;
+    lot.index[lot.size++] = static_cast<std::uint8_t>(i);
+    if (burst.note[i].sa == first) [[likely]]
+      continue;
+    lot.mixed = first != nullptr;
+    first = burst.note[i].sa;
+    lot.cbc |= !first->code().aead;
   }
-  count = left;
-  return run;
+  return lot;
 }
 
-void drop_run(Burst& burst, const Run& run, DropReason reason) {
-  for (unsigned k = 0; k < run.size; ++k) burst.note[run.index[k]].drop(reason);
-}
-
-bool draw_numbers(Burst& burst, const Run& run, SaWorker& mine, Numbers& numbers) {
-  if (run.sa->code().aead) {
+/// Numbers for `n` packets, or why there are none.
+std::optional<DropReason> draw_numbers(SaState& sa, SaWorker& mine, std::uint32_t n,
+                                       Numbers& numbers) {
+  if (sa.code().aead) {
     SenderIds* sender = mine.sender.load(std::memory_order_acquire);
-    if (sender == nullptr) {
-      drop_run(burst, run, DropReason::no_sender_id);
-      return false;
-    }
-    const std::uint64_t counter = SaState::draw_ivs(*sender, run.size);
-    if (counter == 0) {
-      drop_run(burst, run, DropReason::iv_exhausted);
-      return false;
-    }
+    if (sender == nullptr) return DropReason::no_sender_id;
+    const std::uint64_t counter = SaState::draw_ivs(*sender, n);
+    if (counter == 0) return DropReason::iv_exhausted;
     numbers.iv = sender->prefix | counter;
   }
-  numbers.sequence = run.sa->draw_sequence(run.size);
-  if (numbers.sequence == 0) drop_run(burst, run, DropReason::sequence_exhausted);
-  return numbers.sequence != 0;
+  numbers.sequence = sa.draw_sequence(n);
+  if (numbers.sequence == 0) return DropReason::sequence_exhausted;
+  return std::nullopt;
 }
 
-std::uint16_t outer_fragment_field(const std::uint8_t* inner, DfBit df_bit) {
-  switch (df_bit) {
-    case DfBit::copy:
-      return static_cast<std::uint16_t>(load<std::uint16_t>(inner + 6) & rte_cpu_to_be_16(ipv4_df));
-    case DfBit::set:
-      return rte_cpu_to_be_16(ipv4_df);
-    case DfBit::clear:
-      break;
+/// What the packets of one SA have in common, read once for a run of them.
+struct Form {
+  Form(const SaState& sa, DfBit df_bit)
+      : keys(&sa.keys()), spi(rte_cpu_to_be_32(sa.spi())), icv(sa.code().icv) {
+    constexpr std::uint64_t df = std::uint64_t{be16_constant(ipv4_df)} << 48;
+    if (df_bit == DfBit::copy) v4_keep |= df;
+    if (df_bit == DfBit::set) v4_set |= df;
   }
-  return 0;
+  const SaKeys* keys;
+  std::uint32_t spi;  ///< as in the packet
+  std::uint32_t icv;
+  /// Of the first eight octets of an IPv4 header, as in memory: what is copied from the inner one
+  /// (DSCP, ECN, and DF by configuration), and what is always there.
+  std::uint64_t v4_keep = 0xff00;
+  std::uint64_t v4_set = 0x45;
+};
+
+/// Adds with the carry brought round, as for a checksum.
+inline std::uint64_t add_around(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  const bool carry = __builtin_add_overflow(a, b, &sum);
+  return sum + (carry ? 1 : 0);
 }
 
 /// RFC 4301 section 5.1.2.1: DSCP and ECN from the inner header, DF by configuration, options never
 /// copied; the TTL is the inner one, since a bump in the wire is no hop. The identification follows
 /// the sequence number: two ESP packets in flight must not share it, as two inner fragments do.
-void write_outer_v4(std::uint8_t* outer, const std::uint8_t* inner, std::uint32_t length,
-                    std::uint32_t sequence, DfBit df_bit) {
-  const std::uint32_t first = 0x45u | std::uint32_t{inner[1]} << 8 |
-                              std::uint32_t{rte_cpu_to_be_16(static_cast<std::uint16_t>(length))}
-                                  << 16;
-  const std::uint32_t second =
-      (sequence & 0xffff) | std::uint32_t{outer_fragment_field(inner, df_bit)} << 16;
-  const std::uint32_t third = inner[8] | std::uint32_t{protocol_esp} << 8;
-  const auto source = load<std::uint32_t>(inner + 12);
+inline void write_outer_v4(std::uint8_t* outer, const std::uint8_t* inner, std::uint32_t length,
+                           std::uint32_t sequence, const Form& form) {
+  constexpr std::uint64_t ttl_and_source = 0xffffffff000000ff;
+  const std::uint64_t length_field = rte_cpu_to_be_16(static_cast<std::uint16_t>(length));
+  const std::uint64_t first = (load<std::uint64_t>(inner) & form.v4_keep) | form.v4_set |
+                              length_field << 16 | std::uint64_t{sequence & 0xffff} << 32;
+  const std::uint64_t second =
+      (load<std::uint64_t>(inner + 8) & ttl_and_source) | std::uint64_t{protocol_esp} << 8;
   const auto destination = load<std::uint32_t>(inner + 16);
-  const std::uint64_t sum =
-      std::uint64_t{first} + second + third + source + std::uint64_t{destination};
-  const auto checksum = static_cast<std::uint16_t>(~fold(sum));
-  store(outer, std::uint64_t{first} | std::uint64_t{second} << 32);
-  store(outer + 8, third | std::uint64_t{checksum} << 16 | std::uint64_t{source} << 32);
+  const std::uint64_t sum = add_around(add_around(first, second), destination);
+  const std::uint64_t checksum = static_cast<std::uint16_t>(~fold(sum));
+  store(outer, first);
+  store(outer + 8, second | checksum << 16);
   store(outer + 16, destination);
 }
 
 /// RFC 4301 section 5.1.2.2: traffic class (and flow label, so that paths stay what they were) and
 /// hop limit from the inner header.
-void write_outer_v6(std::uint8_t* outer, const std::uint8_t* inner, std::uint32_t length) {
-  store(outer, load<std::uint32_t>(inner));
-  store_be16(outer + 4, static_cast<std::uint16_t>(length - ipv6_length));
-  outer[6] = protocol_esp;
-  outer[7] = inner[7];
+inline void write_outer_v6(std::uint8_t* outer, const std::uint8_t* inner, std::uint32_t length) {
+  const std::uint64_t payload = rte_cpu_to_be_16(static_cast<std::uint16_t>(length - ipv6_length));
+  store(outer, load<std::uint32_t>(inner) | payload << 32 | std::uint64_t{protocol_esp} << 48 |
+                   std::uint64_t{inner[7]} << 56);
   std::memcpy(outer + 8, inner + 8, 32);
 }
 
 /// RFC 4303 section 2.4: 1, 2, 3, …, then its length and what is inside. At most 15 octets of it.
-void write_trailer(std::uint8_t* at, std::uint32_t padding, std::uint8_t next_header) {
+inline void write_trailer(std::uint8_t* at, std::uint32_t padding, std::uint8_t next_header) {
   const __m128i counting = _mm_setr_epi8(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(at), counting);
-  at[padding] = static_cast<std::uint8_t>(padding);
-  at[padding + 1] = next_header;
+  store(at + padding, static_cast<std::uint16_t>(padding | next_header << 8));
+}
+/// The same for at most three octets of padding: in one store.
+inline void write_short_trailer(std::uint8_t* at, std::uint32_t padding, std::uint8_t next_header) {
+  const std::uint64_t end = padding | next_header << 8;
+  const std::uint32_t bits = padding * 8;
+  store(at, (std::uint64_t{0x030201} & ((std::uint64_t{1} << bits) - 1)) | end << bits);
 }
 
-void move_ethernet(std::uint8_t* to, const std::uint8_t* from, std::uint32_t length) {
-  if (length == RTE_ETHER_HDR_LEN) [[likely]]
-    std::memcpy(to, from, RTE_ETHER_HDR_LEN);
-  else
-    std::memmove(to, from, length);
-}
-
-/// Lays out one ESP packet around its inner packet, all but encryption:
+/// Lays out one ESP packet around its inner packet, all but encryption and IV:
 ///  1. the frame grows by outer header, ESP header and IV in front, trailer and ICV behind;
 ///  2. Ethernet header and tags move to the front;
-///  3. outer header, SPI, sequence number; 4. trailer. The IV is the caller's.
+///  3. outer header, SPI, sequence number; 4. trailer.
 /// False if the buffer has no room.
-bool lay_out(rte_mbuf& mbuf, const Note& note, const SaState& sa, std::uint32_t sequence,
-             DfBit df_bit, CryptoItem& item) {
-  const bool v6 = note.has(note_v6);
-  const std::uint32_t outer_length = v6 ? ipv6_length : ipv4_length;
-  const std::uint32_t grow = outer_length + sa.esp_header();
-  const std::uint32_t text = sa.text_length(note.ip_length);
-  const std::uint32_t total = grow + text + sa.code().icv;
-  std::uint8_t* frame = octets(&mbuf);
-  std::uint8_t* inner = frame + note.l2_length;
-  const std::uint32_t end = mbuf.data_off + std::uint32_t{note.l2_length} + note.ip_length;
-  if (mbuf.data_off < grow || end + trailer_room > mbuf.buf_len) [[unlikely]]
+template <bool aead, bool v6>
+inline bool lay_out(rte_mbuf& mbuf, const Note& note, const Form& form, std::uint32_t sequence,
+                    CryptoItem& item) {
+  constexpr std::uint32_t outer_length = v6 ? ipv6_length : ipv4_length;
+  constexpr std::uint32_t header = 8 + (aead ? 8 : 16);
+  constexpr std::uint32_t grow = outer_length + header;
+  constexpr std::uint32_t block_mask = (aead ? 4 : 16) - 1;
+  const std::uint32_t icv = aead ? 16 : form.icv;
+  const std::uint32_t ip_length = note.ip_length;
+  const std::uint32_t l2_length = note.l2_length;
+  const std::uint32_t text = (ip_length + 2 + block_mask) & ~block_mask;
+  const std::uint32_t total = grow + text + icv;
+  const std::uint32_t start = mbuf.data_off;
+  if (start < grow || start + l2_length + ip_length + trailer_room > mbuf.buf_len) [[unlikely]]
     return false;
-  mbuf.data_off = static_cast<std::uint16_t>(mbuf.data_off - grow);
-  set_length(&mbuf, note.l2_length + total);
-  move_ethernet(frame - grow, frame, note.l2_length);
-  std::uint8_t* outer = inner - grow;
-  if (v6)
-    write_outer_v6(outer, inner, total);
+  mbuf.data_off = static_cast<std::uint16_t>(start - grow);
+  set_length(&mbuf, l2_length + total);
+  std::uint8_t* inner = note.ip;
+  move_ethernet(inner - grow - l2_length, inner - l2_length, l2_length);
+  if constexpr (v6)
+    write_outer_v6(inner - grow, inner, total);
   else
-    write_outer_v4(outer, inner, total, sequence, df_bit);
-  item.esp = outer + outer_length;
+    write_outer_v4(inner - grow, inner, total, sequence, form);
+  constexpr std::uint8_t next_header = v6 ? protocol_ipv6 : protocol_ipip;
+  if constexpr (aead)
+    write_short_trailer(inner + ip_length, text - 2 - ip_length, next_header);
+  else
+    write_trailer(inner + ip_length, text - 2 - ip_length, next_header);
+  std::uint8_t* esp = inner - header;
+  store(esp, std::uint64_t{form.spi} | std::uint64_t{rte_cpu_to_be_32(sequence)} << 32);
+  item.esp = esp;
+  item.keys = form.keys;
   item.text = text;
-  store(item.esp, std::uint64_t{rte_cpu_to_be_32(sa.spi())} |
-                      std::uint64_t{rte_cpu_to_be_32(sequence)} << 32);
-  write_trailer(inner + note.ip_length, text - 2 - note.ip_length,
-                v6 ? protocol_ipv6 : protocol_ipip);
   return true;
 }
 
-unsigned encrypt_run(EspContext& context, Burst& burst, const Run& run) {
-  SaState& sa = *run.sa;
-  SaWorker& mine = sa.worker(context.worker);
-  Numbers numbers;
-  if (!draw_numbers(burst, run, mine, numbers)) return 0;
+/// What comes of laying out: the packets for the cipher.
+struct Sealing {
+  unsigned size = 0;
   std::array<CryptoItem, burst_max> items;
-  unsigned n = 0;
+  alignas(16) std::array<std::uint8_t, burst_max * 16> ivs;  ///< for CBC
+};
+
+/// Lays out packets of one SA; those from place `from` in the lot to before `to`.
+template <bool aead>
+void lay_out_run(EspContext& context, Burst& burst, SaState& sa, const Lot& lot, unsigned from,
+                 unsigned to, Numbers numbers, Sealing& out) {
+  const Form form(sa, context.df_bit);
+  CryptoItem* item = &out.items[out.size];
+  const CryptoItem* const before = item;
   std::uint64_t bytes = 0;
-  const bool aead = sa.code().aead;
-  for (unsigned k = 0; k < run.size; ++k) {
-    const unsigned i = run.index[k];
+  for (unsigned k = from; k < to; ++k, ++numbers.sequence, ++numbers.iv) {
+    const unsigned i = lot.index[k];
     Note& note = burst.note[i];
-    CryptoItem& item = items[n];
-    if (!lay_out(*burst.mbuf[i], note, sa, numbers.sequence + k, context.df_bit, item))
-        [[unlikely]] {
+    rte_mbuf& mbuf = *burst.mbuf[i];
+    const bool done = note.has(note_v6)
+                          ? lay_out<aead, true>(mbuf, note, form, numbers.sequence, *item)
+                          : lay_out<aead, false>(mbuf, note, form, numbers.sequence, *item);
+    if (!done) [[unlikely]] {
       note.drop(DropReason::no_room);
       continue;
     }
-    if (aead)
-      store(item.esp + 8, rte_cpu_to_be_64(numbers.iv + k));
+    if constexpr (aead)
+      store(item->esp + 8, rte_cpu_to_be_64(numbers.iv));
     else
-      context.cipher->make_cbc_iv(item.esp + 8);
+      std::memcpy(item->esp + 8, &out.ivs[k * std::size_t{16}], 16);
     bytes += note.ip_length;
     note.verdict = Verdict::forward;
-    ++n;
+    ++item;
   }
-  context.cipher->seal(sa.code(), sa.keys(), sa.salt(), items.data(), n);
+  const auto n = static_cast<unsigned>(item - before);
+  out.size += n;
+  SaWorker& mine = sa.worker(context.worker);
   bump(mine.packets_out, n);
   bump(mine.bytes_out, bytes);
-  return n;
+}
+
+void lay_out_run(EspContext& context, Burst& burst, SaState& sa, const Lot& lot, unsigned from,
+                 unsigned to, Numbers numbers, Sealing& out) {
+  if (sa.code().aead)
+    lay_out_run<true>(context, burst, sa, lot, from, to, numbers, out);
+  else
+    lay_out_run<false>(context, burst, sa, lot, from, to, numbers, out);
+}
+
+void lay_out_one_sa(EspContext& context, Burst& burst, const Lot& lot, Sealing& out) {
+  SaState& sa = *burst.note[lot.index[0]].sa;
+  Numbers numbers;
+  const auto refused = draw_numbers(sa, sa.worker(context.worker), lot.size, numbers);
+  if (!refused) [[likely]]
+    return lay_out_run(context, burst, sa, lot, 0, lot.size, numbers, out);
+  for (unsigned k = 0; k < lot.size; ++k) burst.note[lot.index[k]].drop(*refused);
+}
+
+/// Packets of several SAs in any order: each SA's are counted, its numbers drawn at once, and dealt
+/// out in the packets' order.
+[[gnu::noinline]] void lay_out_mixed(EspContext& context, Burst& burst, const Lot& lot,
+                                     Sealing& out) {
+  const std::uint64_t stamp = ++context.mixed_bursts;
+  std::array<SaState*, burst_max> sas;
+  unsigned sa_count = 0;
+  for (unsigned k = 0; k < lot.size; ++k) {
+    SaState* sa = burst.note[lot.index[k]].sa;
+    SaWorker::Share& share = sa->worker(context.worker).share;
+    if (share.burst != stamp) {
+      share = {.burst = stamp};
+      sas[sa_count++] = sa;
+    }
+    ++share.count;
+  }
+  for (unsigned s = 0; s < sa_count; ++s) {
+    SaWorker& mine = sas[s]->worker(context.worker);
+    mine.share.refused = draw_numbers(*sas[s], mine, mine.share.count, mine.share.numbers);
+  }
+  for (unsigned from = 0, to = 0; from < lot.size; from = to) {
+    SaState* sa = burst.note[lot.index[from]].sa;
+    for (to = from + 1; to < lot.size && burst.note[lot.index[to]].sa == sa; ++to) {
+    }
+    SaWorker::Share& share = sa->worker(context.worker).share;
+    if (share.refused) {
+      for (unsigned k = from; k < to; ++k) burst.note[lot.index[k]].drop(*share.refused);
+      continue;
+    }
+    lay_out_run(context, burst, *sa, lot, from, to, share.numbers, out);
+    share.numbers.sequence += to - from;
+    share.numbers.iv += to - from;
+  }
 }
 
 }  // namespace
 
 unsigned esp_out(EspContext& context, Burst& burst) {
-  std::array<std::uint8_t, burst_max> pending;
-  unsigned count = 0;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    pending[count] = static_cast<std::uint8_t>(i);
-    count += burst.note[i].verdict == Verdict::protect ? 1u : 0u;
-  }
-  unsigned encrypted = 0;
-  while (count > 0) {
-    const Run run = take_run(burst, pending, count);
-    encrypted += encrypt_run(context, burst, run);
-  }
-  return encrypted;
+  const Lot lot = gather(burst);
+  if (lot.size == 0) return 0;
+  Sealing sealing;
+  if (lot.cbc) context.cipher->make_cbc_ivs(sealing.ivs.data(), lot.size);
+  if (lot.mixed)
+    lay_out_mixed(context, burst, lot, sealing);
+  else
+    lay_out_one_sa(context, burst, lot, sealing);
+  context.cipher->seal(sealing.items.data(), sealing.size);
+  return sealing.size;
 }
 
 }  // namespace cohort::dataplane

@@ -12,12 +12,13 @@ struct EspContext {
   Cipher* cipher = nullptr;
   unsigned worker = 0;  ///< index among the pair's workers
   DfBit df_bit = DfBit::copy;
+  std::uint64_t mixed_bursts = 0;  ///< those with several SAs, so far
 };
 
 /// Encrypts every packet of the burst whose verdict is protect, in tunnel mode with both addresses
 /// preserved (RFC 4303, RFC 5374 section 3.1). They fit: see SaState::inner_mtu. Afterwards their
-/// verdict is forward, or drop. Packets of one SA keep their order and go through the cipher
-/// together. Returns how many were encrypted.
+/// verdict is forward, or drop. All go through the cipher together; packets of one SA have its
+/// sequence numbers in their order. Returns how many were encrypted.
 unsigned esp_out(EspContext& context, Burst& burst);
 
 }  // namespace cohort::dataplane

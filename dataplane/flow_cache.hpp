@@ -41,7 +41,7 @@ class FlowCache {
   [[nodiscard]] static std::uint32_t hash(const Key4& key) {
     return static_cast<std::uint32_t>(_mm_crc32_u64(_mm_crc32_u64(0, key.addresses), key.rest));
   }
-  void prefetch(std::uint32_t hash) const { rte_prefetch0(&v4_[hash & (sets_v4 - 1)]); }
+  void prefetch4(std::uint32_t hash) const { rte_prefetch0(&v4_[hash & (sets_v4 - 1)]); }
   [[nodiscard]] bool find(const Key4& key, std::uint32_t hash, std::uint16_t& decision) const {
     const Set4& set = v4_[hash & (sets_v4 - 1)];
     for (const Key4& way : set.ways)
@@ -80,6 +80,7 @@ class FlowCache {
     for (const std::uint64_t word : key.addresses) value = _mm_crc32_u64(value, word);
     return static_cast<std::uint32_t>(_mm_crc32_u64(value, key.rest));
   }
+  void prefetch6(std::uint32_t hash) const { rte_prefetch0(&v6_[hash & (slots_v6 - 1)]); }
   [[nodiscard]] bool find(const Key6& key, std::uint32_t hash, std::uint16_t& decision) const {
     const Slot6& slot = v6_[hash & (slots_v6 - 1)];
     if (((slot.key.rest ^ key.rest) >> 16) != 0 || slot.key.addresses != key.addresses)

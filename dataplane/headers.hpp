@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <rte_byteorder.h>
@@ -28,6 +29,10 @@ inline void store(void* to, T value) {
 }
 [[nodiscard]] inline std::uint32_t load_be32(const void* from) {
   return rte_be_to_cpu_32(load<std::uint32_t>(from));
+}
+/// A 16-bit value as it lies in a packet, for constants.
+[[nodiscard]] constexpr std::uint16_t be16_constant(unsigned value) {
+  return static_cast<std::uint16_t>((value & 0xff) << 8 | (value >> 8 & 0xff));
 }
 inline void store_be16(void* to, std::uint16_t value) {
   store(to, rte_cpu_to_be_16(value));
@@ -67,13 +72,13 @@ inline constexpr std::uint16_t ipv4_offset_mask = 0x1fff;
   return protocol == protocol_tcp || protocol == protocol_udp || protocol == protocol_sctp;
 }
 
-/// Folds a sum of 16-bit words to 16 bits.
+/// Folds a sum of 16-bit words to 16 bits. A half added to the other, both ways round, leaves in
+/// the upper one their sum with the carry brought round.
 [[nodiscard]] inline std::uint16_t fold(std::uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<std::uint16_t>(sum);
+  sum += std::rotr(sum, 32);
+  auto half = static_cast<std::uint32_t>(sum >> 32);
+  half += std::rotr(half, 16);
+  return static_cast<std::uint16_t>(half >> 16);
 }
 /// The checksum after one 16-bit word has changed (RFC 1624, equation 3); all in packet order.
 [[nodiscard]] inline std::uint16_t adjust_checksum(std::uint16_t checksum, std::uint16_t before,
@@ -88,6 +93,18 @@ inline void set_ipv4_checksum(std::uint8_t* header, std::size_t length) {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < length; i += 4) sum += load<std::uint32_t>(header + i);
   store(header + 10, static_cast<std::uint16_t>(~fold(sum)));
+}
+
+/// Ethernet header and tags to another place, which may overlap the old one.
+inline void move_ethernet(std::uint8_t* to, const std::uint8_t* from, std::uint32_t length) {
+  if (length == RTE_ETHER_HDR_LEN) [[likely]] {
+    const auto first = load<std::uint64_t>(from);
+    const auto rest = load<std::uint64_t>(from + RTE_ETHER_HDR_LEN - 8);
+    store(to, first);
+    store(to + RTE_ETHER_HDR_LEN - 8, rest);
+  } else {
+    std::memmove(to, from, length);
+  }
 }
 
 }  // namespace cohort::dataplane

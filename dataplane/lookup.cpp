@@ -21,86 +21,94 @@ SelectorKey6 selector_key6(const std::uint8_t* ip, const Note& note) {
   return key;
 }
 
-const std::uint8_t* ip_of(const Burst& burst, unsigned i) {
-  return octets(burst.mbuf[i]) + burst.note[i].l2_length;
-}
-
-/// The cold half: what the cache did not know, decided together and remembered.
-template <typename Key, typename SelectorKey>
-struct Misses {
-  unsigned size = 0;
-  std::array<std::uint8_t, burst_max> index;
-  std::array<Key, burst_max> key;
-  std::array<std::uint32_t, burst_max> hash;
-  std::array<SelectorKey, burst_max> selector;
+/// IPv4 and IPv6, as the code below tells them apart.
+struct Family4 {
+  using Key = FlowCache::Key4;
+  using SelectorKey = SelectorKey4;
+  static constexpr std::uint8_t flag = 0;
+  static Key key(const FlowCache& cache, const Note& note) {
+    return cache.key4(note.ip, note.ports, note.protocol);
+  }
+  static void prefetch(const FlowCache& cache, std::uint32_t hash) { cache.prefetch4(hash); }
+  static SelectorKey selector_key(const Note& note) { return selector_key4(note.ip, note); }
+};
+struct Family6 {
+  using Key = FlowCache::Key6;
+  using SelectorKey = SelectorKey6;
+  static constexpr std::uint8_t flag = note_v6;
+  static Key key(const FlowCache& cache, const Note& note) {
+    return cache.key6(note.ip, note.ports, note.protocol);
+  }
+  static void prefetch(const FlowCache& cache, std::uint32_t hash) { cache.prefetch6(hash); }
+  static SelectorKey selector_key(const Note& note) { return selector_key6(note.ip, note); }
 };
 
-template <typename Key, typename SelectorKey>
-[[gnu::noinline]] void decide_misses(LookupContext& context, Burst& burst,
-                                     Misses<Key, SelectorKey>& misses) {
+/// Places in a burst.
+struct Places {
+  unsigned size = 0;
+  std::array<std::uint8_t, burst_max> index;
+};
+
+/// The cold half: what the cache did not know, decided together and remembered.
+template <typename Ip>
+[[gnu::noinline]] void decide_misses(LookupContext& context, Burst& burst, const Places& misses) {
+  std::array<typename Ip::SelectorKey, burst_max> selector;
   std::array<std::uint16_t, burst_max> decisions;
-  context.policy->selectors.find(std::span(misses.selector.data(), misses.size), decisions.data());
+  for (unsigned m = 0; m < misses.size; ++m)
+    selector[m] = Ip::selector_key(burst.note[misses.index[m]]);
+  context.policy->selectors.find(std::span(selector.data(), misses.size), decisions.data());
   for (unsigned m = 0; m < misses.size; ++m) {
-    const unsigned i = misses.index[m];
-    Note& note = burst.note[i];
-    note.decision = context.locality->decide(ip_of(burst, i), note).value_or(decisions[m]);
-    context.cache.put(misses.key[m], misses.hash[m], note.decision);
+    Note& note = burst.note[misses.index[m]];
+    note.decision = context.locality->decide(note.ip, note).value_or(decisions[m]);
+    const auto key = Ip::key(context.cache, note);
+    context.cache.put(key, FlowCache::hash(key), note.decision);
   }
 }
 
-void look_up_v4(LookupContext& context, Burst& burst) {
-  std::array<FlowCache::Key4, burst_max> key;
+/// Whether look_up_family is to decide it.
+template <typename Ip>
+[[nodiscard]] inline bool is_of(const Note& note) {
+  return note.verdict == Verdict::undecided &&
+         (note.flags & (note_v6 | note_later_fragment)) == Ip::flag;
+}
+
+/// All keys first, so that their cache lines are on the way while the next are made. Returns the
+/// flags of all undecided packets, those of the other family too.
+template <typename Ip>
+std::uint8_t look_up_family(LookupContext& context, Burst& burst) {
+  std::array<typename Ip::Key, burst_max> key;
   std::array<std::uint32_t, burst_max> hash;
-  std::array<std::uint8_t, burst_max> index;
-  unsigned n = 0;
+  std::uint8_t seen = 0;
   for (unsigned i = 0; i < burst.size; ++i) {
     const Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided || note.has(note_v6 | note_later_fragment)) continue;
-    index[n] = static_cast<std::uint8_t>(i);
-    key[n] = context.cache.key4(ip_of(burst, i), note.ports, note.protocol);
-    hash[n] = FlowCache::hash(key[n]);
-    context.cache.prefetch(hash[n]);
-    ++n;
-  }
-  Misses<FlowCache::Key4, SelectorKey4> misses;
-  for (unsigned k = 0; k < n; ++k) {
-    const unsigned i = index[k];
-    if (context.cache.find(key[k], hash[k], burst.note[i].decision)) [[likely]]
+    if (note.verdict != Verdict::undecided) [[unlikely]]
       continue;
-    const unsigned m = misses.size++;
-    misses.index[m] = index[k];
-    misses.key[m] = key[k];
-    misses.hash[m] = hash[k];
-    misses.selector[m] = selector_key4(ip_of(burst, i), burst.note[i]);
+    seen |= note.flags;
+    if ((note.flags & (note_v6 | note_later_fragment)) != Ip::flag) [[unlikely]]
+      continue;
+    key[i] = Ip::key(context.cache, note);
+    hash[i] = FlowCache::hash(key[i]);
+    Ip::prefetch(context.cache, hash[i]);
   }
-  if (misses.size > 0) decide_misses(context, burst, misses);
-}
-
-void look_up_v6(LookupContext& context, Burst& burst) {
-  Misses<FlowCache::Key6, SelectorKey6> misses;
+  Places misses;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided || !note.has(note_v6) || note.has(note_later_fragment))
+    if (!is_of<Ip>(note)) [[unlikely]]
       continue;
-    const std::uint8_t* ip = ip_of(burst, i);
-    const FlowCache::Key6 key = context.cache.key6(ip, note.ports, note.protocol);
-    const std::uint32_t hash = FlowCache::hash(key);
-    if (context.cache.find(key, hash, note.decision)) [[likely]]
+    if (context.cache.find(key[i], hash[i], note.decision)) [[likely]]
       continue;
-    const unsigned m = misses.size++;
-    misses.index[m] = static_cast<std::uint8_t>(i);
-    misses.key[m] = key;
-    misses.hash[m] = hash;
-    misses.selector[m] = selector_key6(ip, note);
+    misses.index[misses.size++] = static_cast<std::uint8_t>(i);
   }
-  if (misses.size > 0) decide_misses(context, burst, misses);
+  if (misses.size > 0) [[unlikely]]
+    decide_misses<Ip>(context, burst, misses);
+  return seen;
 }
 
 void look_up_fragments(LookupContext& context, Burst& burst) {
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
     if (note.verdict != Verdict::undecided) continue;
-    const std::uint8_t* ip = ip_of(burst, i);
+    const std::uint8_t* ip = note.ip;
     if (note.has(note_first_fragment)) context.fragments.remember(ip, note);
     if (!note.has(note_later_fragment)) continue;
     note.decision = context.fragments.recall(ip, note);
@@ -139,15 +147,8 @@ bool protocol_and_addresses_match(const Selector& selector, const std::uint8_t* 
 }  // namespace
 
 void look_up(LookupContext& context, Burst& burst) {
-  std::uint8_t seen = 0;
-  bool v4 = false;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    if (burst.note[i].verdict != Verdict::undecided) continue;
-    seen |= burst.note[i].flags;
-    v4 |= !burst.note[i].has(note_v6);
-  }
-  if (v4) look_up_v4(context, burst);
-  if ((seen & note_v6) != 0) look_up_v6(context, burst);
+  const std::uint8_t seen = look_up_family<Family4>(context, burst);
+  if ((seen & note_v6) != 0) look_up_family<Family6>(context, burst);
   if ((seen & (note_first_fragment | note_later_fragment)) != 0) [[unlikely]]
     look_up_fragments(context, burst);
 }
@@ -171,8 +172,7 @@ std::uint16_t policy_decision(const LookupContext& context, const std::uint8_t* 
 bool expected_under(const LookupContext& context, const SaState& sa, const std::uint8_t* ip,
                     const Note& note) {
   std::uint16_t decision = note.decision;
-  if (is_entry(decision)) [[likely]]
-    return context.policy->entries[decision].accepts(sa.spi());
+  if (is_entry(decision)) return context.policy->entries[decision].accepts(sa.spi());
   if (decision == decision_none) return false;
   if (!is_maybe(decision)) decision = policy_decision(context, ip, note);
   if (is_entry(decision)) return context.policy->entries[decision].accepts(sa.spi());

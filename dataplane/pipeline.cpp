@@ -55,8 +55,7 @@ void Pipeline::outbound(Burst& burst, From from) {
   lap(StageClock::classify, since);
   look_up(lookup_, burst);
   lap(StageClock::lookup, since);
-  judge_outbound(burst, from);
-  const bool all_fit = prepare_protected(burst);
+  const bool all_fit = judge_outbound(burst, from);
   lap(StageClock::judge, since);
   if (all_fit) [[likely]] {
     const unsigned encrypted = esp_out(esp_, burst);
@@ -108,60 +107,70 @@ void Pipeline::judge_entry_outbound(Note& note) const {
   }
 }
 
-/// What the decision means for packets that want out. The member's own traffic needs no permission
-/// where the policy is silent: before registration it is what gets us registered.
-void Pipeline::judge_outbound(Burst& burst, From from) {
+/// What the decision means for packets that want out; says whether all that are to be encrypted
+/// fit when they are. Decisions come in runs: what was found for one packet is kept for the next.
+bool Pipeline::judge_outbound(Burst& burst, From from) {
+  bool all_fit = true;
+  std::uint16_t known = decision_none;  // an entry that encrypts
+  SaState* sa = nullptr;
+  std::array<std::uint32_t, 2> inner_mtu{};
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (from == From::punt) note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
-    if (note.verdict != Verdict::undecided) continue;
-    // Who lends himself the member's address inside is anybody to the policy.
-    if (note.decision == decision_from_own && from == From::inside) [[unlikely]]
-      note.decision = policy_decision(lookup_, octets(burst.mbuf[i]) + note.l2_length, note);
-    if (is_entry(note.decision)) [[likely]] {
-      judge_entry_outbound(note);
+    if (note.decision == known && note.verdict == Verdict::undecided && from == From::inside &&
+        !note.has(note_syn | note_punt_copy) &&
+        note.ip_length <= inner_mtu[note.has(note_v6) ? 1 : 0]) [[likely]] {
+      note.sa = sa;
+      note.verdict = Verdict::protect;
       continue;
     }
-    switch (note.decision) {
-      case decision_none:
-        if (from == From::punt || lookup_.policy->otherwise == Action::bypass)
-          note.verdict = Verdict::forward;
-        else
-          note.drop(DropReason::no_policy_match);
-        break;
-      case decision_link:
-      case decision_control_copy:
-        if (from == From::inside) note.flags |= note_punt_copy;
-        note.verdict = Verdict::forward;
-        break;
-      case decision_control:
-      case decision_from_own:
-        note.verdict = Verdict::forward;
-        break;
-      case decision_own:
-      case decision_own_control:
-        note.verdict = from == From::inside ? Verdict::punt : Verdict::forward;
-        break;
-      default:
-        note.drop(DropReason::fragment_undecided);
-    }
-  }
-}
-
-/// Lowers the MSS of SYNs; says whether all packets to be encrypted fit when they are.
-bool Pipeline::prepare_protected(Burst& burst) {
-  bool all_fit = true;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    Note& note = burst.note[i];
+    judge_one_outbound(note, from);
     if (note.verdict != Verdict::protect) continue;
-    if (note.has(note_syn) && options_.clamp_mss) [[unlikely]] {
-      std::uint8_t* ip = octets(burst.mbuf[i]) + note.l2_length;
-      if (clamp_mss(ip, note, note.sa->inner_mtu(note.has(note_v6))))
-        counters_.count(Forward::mss_clamped);
-    }
-    all_fit &= note.ip_length <= note.sa->inner_mtu(note.has(note_v6));
+    known = note.decision;
+    sa = note.sa;
+    inner_mtu = {sa->inner_mtu(false), sa->inner_mtu(true)};
+    all_fit &= note.ip_length <= inner_mtu[note.has(note_v6) ? 1 : 0];
   }
   return all_fit;
+}
+
+/// The member's own traffic needs no permission where the policy is silent: before registration it
+/// is what gets us registered.
+void Pipeline::judge_one_outbound(Note& note, From from) {
+  if (from == From::punt) note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
+  if (note.verdict != Verdict::undecided) return;
+  // Who lends himself the member's address inside is anybody to the policy.
+  if (note.decision == decision_from_own && from == From::inside)
+    note.decision = policy_decision(lookup_, note.ip, note);
+  if (is_entry(note.decision)) {
+    judge_entry_outbound(note);
+    if (note.verdict == Verdict::protect && note.has(note_syn) && options_.clamp_mss &&
+        clamp_mss(note.ip, note, note.sa->inner_mtu(note.has(note_v6))))
+      counters_.count(Forward::mss_clamped);
+    return;
+  }
+  switch (note.decision) {
+    case decision_none:
+      if (from == From::punt || lookup_.policy->otherwise == Action::bypass)
+        note.verdict = Verdict::forward;
+      else
+        note.drop(DropReason::no_policy_match);
+      break;
+    case decision_link:
+    case decision_control_copy:
+      if (from == From::inside) note.flags |= note_punt_copy;
+      note.verdict = Verdict::forward;
+      break;
+    case decision_control:
+    case decision_from_own:
+      note.verdict = Verdict::forward;
+      break;
+    case decision_own:
+    case decision_own_control:
+      note.verdict = from == From::inside ? Verdict::punt : Verdict::forward;
+      break;
+    default:
+      note.drop(DropReason::fragment_undecided);
+  }
 }
 
 void Pipeline::flush_expanded() {
@@ -211,6 +220,7 @@ void Pipeline::append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back) {
     Note& piece = expanded_.note[expanded_.size];
     piece = note;
     piece.ip_length = static_cast<std::uint16_t>(pieces[k]->data_len - note.l2_length);
+    piece.ip = octets(pieces[k]) + note.l2_length;
     expanded_.mbuf[expanded_.size++] = pieces[k];
   }
   counters_.count(Forward::fragmented);
@@ -237,10 +247,28 @@ void Pipeline::from_outside(Burst& burst) {
 }
 
 void Pipeline::find_sas(Burst& burst) {
+  // SPIs come in runs. Zero is nobody's: the table holds no SPI under 256.
+  std::uint32_t known = 0;
+  SaState* sa = nullptr;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.verdict == Verdict::undecided && note.protocol == protocol_esp) [[likely]]
-      find_sa(burst.mbuf[i], note);
+    if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) [[unlikely]]
+      continue;
+    if (note.has(note_first_fragment | note_later_fragment)) [[unlikely]] {
+      if (!whole_again(burst.mbuf[i], note)) continue;
+    }
+    if (std::uint32_t{note.ip_length} - note.transport_offset < 8) [[unlikely]] {
+      note.drop(DropReason::esp_truncated);
+      continue;
+    }
+    const auto spi = load<std::uint32_t>(note.ip + note.transport_offset);
+    if (spi != known) [[unlikely]] {
+      known = spi;
+      sa = lookup_.policy->by_spi.find(rte_be_to_cpu_32(spi));
+    }
+    note.sa = sa;
+    if (sa != nullptr) [[likely]]
+      note.verdict = Verdict::decrypt;
   }
 }
 
@@ -250,44 +278,46 @@ bool Pipeline::passes_in_clear(std::uint16_t decision) const {
   return decision == decision_none && lookup_.policy->otherwise == Action::bypass;
 }
 
-void Pipeline::find_sa(rte_mbuf*& mbuf, Note& note) {
-  if (note.has(note_first_fragment | note_later_fragment)) [[unlikely]] {
-    // ESP of others, which the policy lets through, stays in its fragments.
-    const std::uint8_t* ip = octets(mbuf) + note.l2_length;
-    if (passes_in_clear(policy_decision(lookup_, ip, note))) return;
-    reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
-    if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) return;
-  }
-  if (std::uint32_t{note.ip_length} - note.transport_offset < 8) [[unlikely]]
-    return note.drop(DropReason::esp_truncated);
-  const std::uint32_t spi = load_be32(octets(mbuf) + note.l2_length + note.transport_offset);
-  note.sa = lookup_.policy->by_spi.find(spi);
-  if (note.sa != nullptr) [[likely]]
-    note.verdict = Verdict::decrypt;
+/// A fragment whose protocol is ESP: whether there is a whole ESP packet now.
+bool Pipeline::whole_again(rte_mbuf*& mbuf, Note& note) {
+  // ESP of others, which the policy lets through, stays in its fragments.
+  if (passes_in_clear(policy_decision(lookup_, note.ip, note))) return false;
+  reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
+  return note.verdict == Verdict::undecided && note.protocol == protocol_esp;
 }
 
 void Pipeline::judge_inbound(Burst& burst) {
+  // A decision and an SA that were found to belong together.
+  std::uint16_t known = decision_none;
+  const SaState* under = nullptr;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided) continue;
-    if (note.sa != nullptr) [[likely]]
-      judge_decrypted(*burst.mbuf[i], note);
-    else
-      judge_clear(*burst.mbuf[i], note);
+    if (note.verdict != Verdict::undecided) [[unlikely]]
+      continue;
+    if (note.sa == nullptr) [[unlikely]] {
+      judge_clear(note);
+      continue;
+    }
+    if (note.decision != known || note.sa != under || note.has(note_syn)) [[unlikely]] {
+      judge_decrypted(note);
+      if (note.verdict != Verdict::forward || !is_entry(note.decision)) continue;
+      known = note.decision;
+      under = note.sa;
+      continue;
+    }
+    note.verdict = Verdict::forward;
   }
 }
 
-void Pipeline::judge_decrypted(rte_mbuf& mbuf, Note& note) {
-  std::uint8_t* ip = octets(&mbuf) + note.l2_length;
-  if (!expected_under(lookup_, *note.sa, ip, note)) [[unlikely]]
+void Pipeline::judge_decrypted(Note& note) {
+  if (!expected_under(lookup_, *note.sa, note.ip, note))
     return note.drop(DropReason::inner_selector_mismatch);
   note.verdict = Verdict::forward;
-  if (note.decision == decision_own || note.decision == decision_own_control) [[unlikely]]
+  if (note.decision == decision_own || note.decision == decision_own_control)
     note.verdict = Verdict::punt;
-  if (note.has(note_syn) && options_.clamp_mss) [[unlikely]] {
-    if (clamp_mss(ip, note, note.sa->inner_mtu(note.has(note_v6))))
-      counters_.count(Forward::mss_clamped);
-  }
+  if (note.has(note_syn) && options_.clamp_mss &&
+      clamp_mss(note.ip, note, note.sa->inner_mtu(note.has(note_v6))))
+    counters_.count(Forward::mss_clamped);
 }
 
 void Pipeline::judge_clear_own(const std::uint8_t* ip, Note& note) {
@@ -300,8 +330,8 @@ void Pipeline::judge_clear_own(const std::uint8_t* ip, Note& note) {
 }
 
 /// What the decision means for packets that arrive outside without our encryption.
-void Pipeline::judge_clear(rte_mbuf& mbuf, Note& note) {
-  const std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+void Pipeline::judge_clear(Note& note) {
+  const std::uint8_t* ip = note.ip;
   // Nobody outside has the member's address: it earns no way in.
   if (note.decision == decision_from_own) [[unlikely]]
     note.decision = policy_decision(lookup_, ip, note);

@@ -81,19 +81,19 @@ class Pipeline {
 
   enum class From : std::uint8_t { inside, punt };
   void outbound(Burst& burst, From from);
-  void judge_outbound(Burst& burst, From from);
+  bool judge_outbound(Burst& burst, From from);
+  void judge_one_outbound(Note& note, From from);
   void judge_entry_outbound(Note& note) const;
-  bool prepare_protected(Burst& burst);
   void check_burst(Burst& burst);
   void encrypt_oversized(Burst& burst, Outgoing& back);
   void append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back);
   void flush_expanded();
 
   void find_sas(Burst& burst);
-  void find_sa(rte_mbuf*& mbuf, Note& note);
+  bool whole_again(rte_mbuf*& mbuf, Note& note);
   void judge_inbound(Burst& burst);
-  void judge_decrypted(rte_mbuf& mbuf, Note& note);
-  void judge_clear(rte_mbuf& mbuf, Note& note);
+  void judge_decrypted(Note& note);
+  void judge_clear(Note& note);
   void judge_clear_own(const std::uint8_t* ip, Note& note);
   [[nodiscard]] bool passes_in_clear(std::uint16_t decision) const;
 

@@ -1,7 +1,6 @@
 #include "dataplane/sa_state.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -25,12 +24,10 @@ SaState::SaState(IMB_MGR& manager, const Sa& sa, unsigned workers, std::uint32_t
 
 void SaState::revive(IMB_MGR& manager, const Sa& sa) {
   keys_ = std::make_unique<SaKeys>(manager, sa);
-  if (code_.aead) std::memcpy(&salt_, sa.salt.view().data(), sizeof salt_);
 }
 
 void SaState::wipe() {
   keys_.reset();
-  salt_ = 0;
 }
 
 std::uint32_t SaState::inner_mtu_for(std::uint32_t mtu, std::uint32_t outer_header) const {

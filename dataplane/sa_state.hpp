@@ -24,12 +24,26 @@ struct SenderIds {
   std::uint64_t last = 0;         ///< the greatest counter
 };
 
+/// What tells packets of one SA apart: the next one's sequence number, and for GCM its IV (the
+/// sender id in its place, and a counter).
+struct Numbers {
+  std::uint32_t sequence = 0;
+  std::uint64_t iv = 0;
+};
+
 /// What one worker writes of an SA: no line of it is written by another.
 struct alignas(64) SaWorker {
   ReplayWindow window;
   std::uint64_t packets_out = 0, bytes_out = 0;
   std::uint64_t packets_in = 0, bytes_in = 0;
   std::uint64_t replay_drops = 0, auth_failures = 0;
+  /// This burst's packets of the SA, while several SAs share the burst.
+  struct Share {
+    std::uint64_t burst = 0;  ///< which burst
+    std::uint32_t count = 0;
+    Numbers numbers;
+    std::optional<DropReason> refused;  ///< there are no numbers
+  } share;
   /// Set by control before the worker sees a policy that uses it; null: can't send.
   std::atomic<SenderIds*> sender{nullptr};
 };
@@ -54,7 +68,6 @@ class SaState {
   [[nodiscard]] std::uint32_t spi() const { return spi_; }
   [[nodiscard]] const SuiteCode& code() const { return code_; }
   [[nodiscard]] const SaKeys& keys() const { return *keys_; }
-  [[nodiscard]] std::uint32_t salt() const { return salt_; }
   [[nodiscard]] bool checks_replay() const {
     return checks_replay_.load(std::memory_order_relaxed);
   }
@@ -110,7 +123,6 @@ class SaState {
   [[nodiscard]] std::uint32_t inner_mtu_for(std::uint32_t mtu, std::uint32_t outer_header) const;
 
   std::uint32_t spi_;
-  std::uint32_t salt_ = 0;  ///< as in memory
   SuiteCode code_;
   std::atomic<bool> checks_replay_;
   std::array<std::uint32_t, 2> inner_mtu_{};  ///< IPv4, IPv6

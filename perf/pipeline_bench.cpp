@@ -58,14 +58,6 @@ struct Row {
   }
 };
 
-Suite suite_of(const std::string& name) {
-  if (name == "gcm128") return Suite::aes_128_gcm_16;
-  if (name == "gcm256") return Suite::aes_256_gcm_16;
-  if (name == "cbc128-sha1") return Suite::aes_128_cbc_sha1_96;
-  if (name == "cbc256-sha256") return Suite::aes_256_cbc_sha256_128;
-  throw std::runtime_error("no such suite: " + name);
-}
-
 /// Cycles per packet of `lap_once` repeated for about `cycles`.
 template <typename Lap>
 double timed(std::uint64_t cycles, const Lap& lap_once) {
@@ -84,7 +76,7 @@ Row measure(const Options& options, const std::string& suite, const std::string&
             const std::string& size, rte_mempool& pool, const std::string& directory) {
   Row row{suite, direction, size, {}, {}, {}, {}, 0};
   Rig::Options rig_options;
-  rig_options.suite = suite_of(suite);
+  rig_options.suite = suite_named(suite);
   rig_options.encrypt = direction == "enc";
   rig_options.inner_sizes = sizes_of(size);
   rig_options.entries = options.entries;

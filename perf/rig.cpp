@@ -35,6 +35,14 @@ unsigned next_number() {
 
 }  // namespace
 
+Suite suite_named(const std::string& name) {
+  if (name == "gcm128") return Suite::aes_128_gcm_16;
+  if (name == "gcm256") return Suite::aes_256_gcm_16;
+  if (name == "cbc128-sha1") return Suite::aes_128_cbc_sha1_96;
+  if (name == "cbc256-sha256") return Suite::aes_256_cbc_sha256_128;
+  throw std::runtime_error("no such suite: " + name);
+}
+
 Sa Rig::sa_for(Suite suite) {
   const SuiteShape& shape = shape_of(suite);
   const auto octets = [](std::size_t n) { return Secret(Bytes(n, 0x42)); };

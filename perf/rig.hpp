@@ -11,6 +11,9 @@
 
 namespace cohort::perf {
 
+/// "gcm128", "gcm256", "cbc128-sha1" or "cbc256-sha256".
+dataplane::Suite suite_named(const std::string& name);
+
 /// A worker as it ships, between a capture file that repeats without end (net_pcap, infinite_rx)
 /// and a port that takes everything (net_null). Polled by the caller's thread.
 class Rig {

@@ -190,13 +190,13 @@ TEST_P(Vectors, NistCbc) {
     esp.insert(esp.end(), iv.begin(), iv.end());
     esp.insert(esp.end(), plain.begin(), plain.end());
     esp.resize(esp.size() + code.icv);
-    const CryptoItem item{esp.data(), static_cast<std::uint32_t>(plain.size())};
-    cipher_->seal(code, keys, 0, &item, 1);
+    const CryptoItem item{esp.data(), &keys, static_cast<std::uint32_t>(plain.size()), 0};
+    cipher_->seal(&item, 1);
     const auto text = esp.begin() + 24;
     const auto end = text + static_cast<std::ptrdiff_t>(plain.size());
     EXPECT_EQ(Bytes(text, end), hex(record, "CIPHERTEXT"));
     bool ok = false;
-    cipher_->open(code, keys, 0, &item, 1, &ok);
+    cipher_->open(&item, 1, &ok);
     EXPECT_TRUE(ok);
     EXPECT_EQ(Bytes(text, end), plain);
     ++used;
