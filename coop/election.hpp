@@ -114,14 +114,15 @@ constexpr bool table_is_sound() {
     for (const Transition& row : transitions) {
       left = left || (row.from == role && row.to != role);
       entered = entered || (row.to == role && row.from != role);
-      stalled = stalled ||
-                (row.from == role && row.event == Event::stalled && row.to == Role::listening);
+      stalled =
+          stalled || (row.from == role && row.event == Event::stalled && row.to == Role::listening);
     }
     if (!left || !entered || !stalled) return false;
   }
   for (std::size_t i = 0; i < transitions.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
-      if (transitions[i].from == transitions[j].from && transitions[i].event == transitions[j].event)
+      if (transitions[i].from == transitions[j].from &&
+          transitions[i].event == transitions[j].event)
         return false;
     }
   }
