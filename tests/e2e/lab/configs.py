@@ -3,12 +3,17 @@
 from lab.topology import CA_NODE, address_of
 
 GROUP, IDENTITY, TRUSTPOINT = "GETVPN", 484, "GETVPN"
+SIGNING_KEY = "getKey"
 CHALLENGE = "lab-challenge"
 
 ACCESS_LIST = ["10 permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255",
                "20 permit ip 172.16.0.0 0.0.255.255 10.0.0.0 0.0.0.255"]
 ACCESS_LIST_6 = ["30 permit ipv6 fd00:10::/64 fd00:172::/64",
                  "40 permit ipv6 fd00:172::/64 fd00:10::/64"]
+
+KEY_SERVERS, PRIORITIES = ("ks1", "ks2"), {"ks1": 100, "ks2": 75}
+# How key servers watch each other. The product's defaults are the guide's: 20, 30 and 60 seconds.
+SHORT_TIMERS = {"announce": "250ms", "silent": "500ms", "dead": "1500ms"}
 
 
 def _common(node, hostname):
@@ -63,9 +68,9 @@ def certificate_authority(node):
 def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST)):
     """Rekeys by the operator's word here: the lifetimes are the seed lab's."""
     return {
-        **_enrolled(node, "get-KS", "GETVPN_KS", fingerprint),
+        **_enrolled(node, f"get-{node.name.upper()}", "GETVPN_KS", fingerprint),
         "keys": {"pkikey": {"type": "rsa", "modulus": 2049},
-                 "getKey": {"type": "rsa", "modulus": 2048, "exportable": True}},
+                 SIGNING_KEY: {"type": "rsa", "modulus": 2048, "exportable": True}},
         "access_lists": {"data_plane": list(acl)},
         "profiles": {"gdoi-profile": {"transform": transform, "lifetime": "7200s",
                                       "replay": "counter", "replay_window": 64}},
@@ -75,7 +80,7 @@ def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST
             "groups": [{
                 "name": GROUP,
                 "identity": IDENTITY,
-                "rekey": {"signing_key": "getKey", "lifetime": "86400s", "transport": "unicast",
+                "rekey": {"signing_key": SIGNING_KEY, "lifetime": "86400s", "transport": "unicast",
                           "retransmit_interval": "40s", "retransmit_number": 2},
                 "sas": [{"number": 10, "access_list": "data_plane", "profile": "gdoi-profile"}],
                 "authorization": [{"organizational_unit": "GETVPN_GM"}],
@@ -85,6 +90,20 @@ def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST
             }],
         },
     }
+
+
+def redundancy(name, timers):
+    """The other key servers of a group, for the key server of that name (S15, S18)."""
+    return {"local_priority": PRIORITIES[name],
+            "peers": [address_of(other) for other in KEY_SERVERS if other != name],
+            "authorization": [{"organizational_unit": "GETVPN_KS"}], **timers}
+
+
+def without_group(configuration):
+    """A key server before its group is configured: it enrols, and makes no signing key."""
+    keys = {label: key for label, key in configuration["keys"].items() if label != SIGNING_KEY}
+    return {**configuration, "keys": keys,
+            "key_server": {**configuration["key_server"], "groups": []}}
 
 
 def group_member(node, fingerprint, servers=("ks1",)):

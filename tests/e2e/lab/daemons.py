@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 
 from lab import topology
@@ -20,6 +22,7 @@ class Daemon:
         self.file = node.folder / "cohortd.json"
         self.socket = configuration["admin"]["socket"]
         self.process = None
+        self.paused = False
 
     def write(self):
         self.file.write_text(json.dumps(self.configuration, indent=2) + "\n", encoding="utf-8")
@@ -51,6 +54,15 @@ class Daemon:
         self.process.popen.kill()
         self.process.popen.wait()
 
+    def pause(self):
+        """The machine stops in the middle of whatever it does, and knows nothing of it."""
+        self.process.popen.send_signal(signal.SIGSTOP)
+        self.paused = True
+
+    def resume(self):
+        self.process.popen.send_signal(signal.SIGCONT)
+        self.paused = False
+
     def ask(self, command, **arguments):
         """A request on the operator's socket, as `cohort` makes it; the answer's data."""
         with socket.socket(socket.AF_UNIX) as connection:
@@ -67,6 +79,14 @@ class Daemon:
     def cohort(self, *words):
         """Runs the operator's command; returns what it printed."""
         return self.node.run(BUILD / "controlplane/daemon/cohort", "--socket", self.socket, *words)
+
+    def log_lines(self, mnemonics):
+        """What it wrote to its log, as syslog has it, of events whose names match the expression;
+        over all of its starts."""
+        wanted = re.compile(rf"%[A-Z]+-\d-(?:{mnemonics}):")
+        return [line for process in self.node.lab.processes
+                if process.node is self.node and process.label == "cohortd"
+                for line in process.output().splitlines() if wanted.search(line)]
 
     def events(self, mnemonic):
         """The events of that name so far, from the event log."""
@@ -91,6 +111,31 @@ class Enrolled(Daemon):
     def certificate(self):
         return next(one for one in self.ask("show crypto pki certificates")
                     if one["kind"] == "certificate")
+
+
+class KeyServer(Enrolled):
+    def coop(self):
+        """What it knows of itself and of the other key servers of the group."""
+        return self.ask("show crypto gkm ks coop")[0]
+
+    def role(self):
+        return self.coop()["role"]
+
+    def policy(self):
+        return self.ask("show crypto gkm ks policy")[0]
+
+    def spis(self):
+        """SPIs of the traffic keys that it would hand out now."""
+        return {tek["spi"] for tek in self.policy()["teks"] if not tek["superseded"]}
+
+    def kek(self):
+        return self.policy()["kek"]
+
+    def members(self):
+        return self.ask("show crypto gkm ks members")[0]["members"]
+
+    def runs(self):
+        return self.process is not None and self.process.running() and not self.paused
 
 
 class Member(Enrolled):

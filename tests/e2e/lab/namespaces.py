@@ -44,7 +44,9 @@ def _run(argv, **options):
 class Process:
     """A program in a namespace; what it writes goes to a file of the lab."""
 
-    def __init__(self, argv, log, dies_with_us):
+    def __init__(self, node, label, argv, log, dies_with_us):
+        self.node = node
+        self.label = label
         self.argv = argv
         self.log = log
         libc = ctypes.CDLL(None)
@@ -71,6 +73,7 @@ class Process:
         """Asks it to end, and after so many seconds insists. Returns its exit status."""
         if self.running():
             self.popen.terminate()
+            self.popen.send_signal(signal.SIGCONT)  # a paused one would not hear it
             try:
                 self.popen.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -130,7 +133,7 @@ class Node:
     def start(self, label, *argv):
         number = len(self.lab.processes) + 1  # a log of its own for each start
         log = self.folder / f"{label}-{number}.log"
-        process = Process(self._inside(argv), log, not self.lab.keep)
+        process = Process(self, label, self._inside(argv), log, not self.lab.keep)
         self.lab.processes.append(process)
         return process
 
@@ -168,6 +171,7 @@ class Lab:
         for process in reversed(self.processes):
             if process.running():
                 process.popen.terminate()
+                process.popen.send_signal(signal.SIGCONT)  # a paused one would not hear it
         for process in reversed(self.processes):
             process.stop(5)
         self.processes.clear()

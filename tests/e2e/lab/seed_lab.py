@@ -1,13 +1,15 @@
 """The seed lab with our daemons in it, brought up step by step."""
 
 from lab import capture, configs, topology, traffic
-from lab.daemons import Daemon, Enrolled, Member
+from lab.daemons import Daemon, KeyServer, Member
 from lab.namespaces import LabError, wait_for
 from lab.topology import SITE1, SITE2
 
 
 class SeedLab:
     """Network first, daemons by their own calls; up() does all of it in order."""
+
+    server_lists = {"gm1": ("ks1",), "gm2": ("ks1",)}  # of each member, in the order to try
 
     def __init__(self, lab, key_servers=1):
         topology.build(lab, key_servers)
@@ -23,7 +25,7 @@ class SeedLab:
 
     def start_key_server(self, **options):
         node = self.lab.nodes["ks1"]
-        self.ks = Enrolled(node, configs.key_server(node, self.fingerprint, **options)).start()
+        self.ks = KeyServer(node, configs.key_server(node, self.fingerprint, **options)).start()
         self.await_enrolled(self.ks)
 
     def start_members(self):
@@ -31,7 +33,7 @@ class SeedLab:
 
     def start_member(self, name, change=lambda configuration: None):
         node = self.lab.nodes[name]
-        configuration = configs.group_member(node, self.fingerprint)
+        configuration = configs.group_member(node, self.fingerprint, self.server_lists[name])
         change(configuration)
         return Member(node, configuration).start()
 
@@ -74,11 +76,14 @@ class SeedLab:
         networks = (SITE1.network6, SITE2.network6) if six else (SITE1.network, SITE2.network)
         return capture.between(packets, *networks)
 
+    def rekeying_server(self):
+        return self.ks
+
     def rekey(self, kek=False):
         """Replaces the traffic keys (and the key-encryption key), and waits until both members
         send with the new ones."""
         before = {spi for member in (self.gm1, self.gm2) for spi in member.sending()}
-        self.ks.ask("ks rekey", group=configs.GROUP, kek=kek)
+        self.rekeying_server().ask("ks rekey", group=configs.GROUP, kek=kek)
 
         def taken():
             return all(set(member.sending()) and not before & set(member.sending())
