@@ -2,11 +2,19 @@
 over and rekeys. The first, when it wakes up, believes that no time has passed; it must do no harm.
 """
 
+import re
 import time
 
 from lab import configs, scenario
 from lab.coop_lab import CoopLab, Watch
 from lab.namespaces import wait_for
+from lab.topology import address_of
+
+
+def offices_of(server):
+    """What it has logged of itself becoming primary."""
+    itself = re.compile(rf"(KS |ks=){re.escape(address_of(server.node.name))}\b")
+    return [line for line in server.log_lines("COOP_KS_TRANS_TO_PRI") if itself.search(line)]
 
 
 def body(lab, check):
@@ -14,7 +22,7 @@ def body(lab, check):
     watch = Watch(seed)
     first = seed.primary()
     second = seed.other(first)
-    offices = len(first.log_lines("COOP_KS_TRANS_TO_PRI"))
+    offices = offices_of(first)
     first.ask("ks rekey", group=configs.GROUP, kek=False)
     first.pause()
     stopped = time.monotonic()
@@ -30,8 +38,7 @@ def body(lab, check):
     seed.await_together()
     check("awake, it is a secondary", seed.roles() == {first.node.name: "Secondary",
                                                        second.node.name: "Primary"}, seed.roles())
-    check("it never took its office back",
-          len(first.log_lines("COOP_KS_TRANS_TO_PRI")) == offices,
+    check("it never took its office back", len(offices) == len(offices_of(first)) > 0,
           first.log_lines("COOP_KS_[A-Z_]+"))
     check("no member sends with other keys than before it woke up", seed.agreed_spis() == new,
           (new, seed.agreed_spis()))

@@ -123,13 +123,20 @@ class CoopLab(SeedLab):
         wait_for(lambda: self.agreed_spis() == self.primary().spis(), 60,
                  "members that send with the newest keys")
 
-    def together(self):
-        """Whether both run with one primary, hold each other's state, and so the same keys."""
+    def reachable(self):
+        """Whether both run with one primary and hold each other's state."""
         both = [server.coop() for server in self.servers()]
         return (len(both) == 2 and {one["role"] for one in both} == {"Primary", "Secondary"}
                 and all(peer["status"] == "Alive" and peer["synchronized"]
-                        for one in both for peer in one["peers"])
-                and len({one["epoch_id"] for one in both}) == 1
+                        for one in both for peer in one["peers"]))
+
+    def await_reachable(self):
+        wait_for(self.reachable, 60, "key servers that follow one primary")
+
+    def together(self):
+        """Whether they also have the same keys."""
+        both = [server.coop() for server in self.servers()]
+        return (self.reachable() and len({one["epoch_id"] for one in both}) == 1
                 and not any(one["members_blocked"] for one in both)
                 and self.ks1.spis() == self.ks2.spis() != set())
 
