@@ -3,26 +3,12 @@ each other: for three lifetimes of the traffic keys, and through a KEK's, each s
 from its own key server, and they are the same keys. When the split heals nobody registers again."""
 
 from lab import scenario
-from lab.coop_lab import CoopLab, Watch
+from lab.coop_lab import CoopLab, Watch, short_lives
 from lab.line import Partition
 from lab.namespaces import wait_for
 from lab.topology import address_of
 
-TEK_LIFETIME_S, GENERATIONS = 10, 6  # a successor is handed out at half of a key's life
-
-
-def short_lives(configuration):
-    configuration["profiles"]["gdoi-profile"]["lifetime"] = f"{TEK_LIFETIME_S}s"
-    rekey = configuration["key_server"]["groups"][0]["rekey"]
-    rekey.update({"lifetime": "30s", "acknowledge_wait": "1s"})
-
-
-def next_keys(seed, known):
-    """Waits until both members send with the same keys, which are none of those known."""
-    def fresh():
-        now = frozenset(seed.agreed_spis())
-        return now if now and not any(now & before for before in known) else None
-    return wait_for(fresh, 60, "keys that both members send with")
+GENERATIONS = 6  # a successor is handed out at half of a key's life
 
 
 def last_from(member):
@@ -37,7 +23,7 @@ def partitioned(seed, check):
     keks = {seed.ks1.kek()["spi"]}
     known, from_own_side = [frozenset(seed.agreed_spis())], []
     for _ in range(GENERATIONS):
-        known.append(next_keys(seed, known))
+        known.append(seed.next_keys(known))
         from_own_side.append(all(last_from(member) == address_of(server.node.name)
                                  for server, member in sides.items()))
         keks.add(seed.ks1.kek()["spi"])
@@ -61,7 +47,7 @@ def body(lab, check):
     check("healed: no new epoch was needed", seed.primary().coop()["epoch_id"] == epoch,
           seed.primary().coop())
     primary = address_of(seed.primary().node.name)
-    known.append(next_keys(seed, known))
+    known.append(seed.next_keys(known))
     wait_for(lambda: {last_from(member) for member in seed.members()} == {primary}, 60,
              "rekey of both members by the one primary")
     check("healed: both members take their rekeys from it", True)

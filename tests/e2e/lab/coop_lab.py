@@ -6,7 +6,16 @@ from lab.namespaces import wait_for
 from lab.seed_lab import SeedLab
 from lab.topology import SITE2, address_of
 
+TEK_LIFETIME_S, KEK_LIFETIME_S = 10, 30  # of short_lives
+
 PASSPHRASE = "lab-passphrase"
+
+
+def short_lives(configuration):
+    """A change to the key servers' configuration: keys that are soon replaced by themselves."""
+    configuration["profiles"]["gdoi-profile"]["lifetime"] = f"{TEK_LIFETIME_S}s"
+    rekey = configuration["key_server"]["groups"][0]["rekey"]
+    rekey.update({"lifetime": f"{KEK_LIFETIME_S}s", "acknowledge_wait": "1s"})
 
 
 class CoopLab(SeedLab):
@@ -147,6 +156,13 @@ class CoopLab(SeedLab):
         """What both members send with, or nothing if that is not the same."""
         sending = {tuple(member.sending()) for member in self.members()}
         return set(sending.pop()) if len(sending) == 1 else set()
+
+    def next_keys(self, known):
+        """Waits until both members send with the same keys, which are none of those known."""
+        def fresh():
+            now = frozenset(self.agreed_spis())
+            return now if now and not any(now & before for before in known) else None
+        return wait_for(fresh, 60, "keys that both members send with")
 
 
 class Watch:

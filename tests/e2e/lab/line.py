@@ -40,13 +40,14 @@ class PoorLine:
 
 
 class Partition:
-    """A router that drops what the given pairs of addresses send to each other, until heal()."""
+    """A router that drops what the given pairs of addresses send to each other, or only what the
+    first of a pair sends to the second, until heal()."""
 
-    def __init__(self, router, pairs):
+    def __init__(self, router, pairs, both_ways=True):
         self.router = router
+        ways = list(pairs) + [(other, one) for one, other in pairs if both_ways]
         rules = "\n".join(f"ip saddr {source} ip daddr {target} counter drop"
-                          for one, other in pairs
-                          for source, target in ((one, other), (other, one)))
+                          for source, target in ways)
         router.run("nft", f"table ip partition {{\nchain forward {{\n"
                    f"type filter hook forward priority 0; policy accept;\n{rules}\n}}\n}}")
 
