@@ -41,8 +41,8 @@ enum NoteFlag : std::uint8_t {
 /// What is known of a packet of a burst.
 struct alignas(32) Note {
   std::uint16_t l2_length = 0;         ///< Ethernet header and tags
-  std::uint16_t ip_length = 0;         ///< the IP packet, without Ethernet's padding
   std::uint16_t transport_offset = 0;  ///< from the IP header
+  std::uint16_t ip_length = 0;         ///< the IP packet, without Ethernet's padding
   std::uint8_t protocol = 0;           ///< of the transport, after any extension headers
   std::uint8_t flags = 0;
   /// Source and destination port as in the packet, the source first in memory. ICMPv6: see
@@ -63,8 +63,36 @@ struct alignas(32) Note {
 };
 static_assert(sizeof(Note) == 32, "two in a cache line");
 
+/// What all packets of a burst are found to be, so that later stages need not ask each.
+enum class Kind : std::uint8_t {
+  mixed,
+  plain_v4,  ///< undecided, IPv4, no fragments
+  plain_v6   ///< undecided, IPv6, no fragments
+};
+
+/// Finds the kind of a burst from the notes of its undecided packets.
+class KindOf {
+ public:
+  void add(const Note& note) {
+    some_ |= note.flags;
+    all_ &= note.flags;
+  }
+  void spoil() { plain_ = false; }  ///< there is another packet, decided or not IP
+  [[nodiscard]] Kind result() const {
+    if (!plain_ || (some_ & (note_first_fragment | note_later_fragment)) != 0) return Kind::mixed;
+    if ((some_ & note_v6) == 0) return Kind::plain_v4;
+    return (all_ & note_v6) != 0 ? Kind::plain_v6 : Kind::mixed;
+  }
+
+ private:
+  std::uint8_t some_ = 0;
+  std::uint8_t all_ = 0xff;
+  bool plain_ = true;
+};
+
 struct Burst {
   unsigned size = 0;
+  Kind kind = Kind::mixed;  ///< set by classify, and by esp_in for what was inside
   std::array<rte_mbuf*, burst_max> mbuf;
   std::array<Note, burst_max> note;
 };
@@ -78,6 +106,7 @@ inline constexpr std::uint16_t decision_own_control = 0xfffb;   ///< control tra
 inline constexpr std::uint16_t decision_control_copy = 0xfffa;  ///< the same to a multicast group
 /// Control traffic from an address of the member: only its own kernel may send it so.
 inline constexpr std::uint16_t decision_from_own = 0xfff9;
+inline constexpr std::uint16_t decision_unset = 0xfff8;  ///< nobody decides so
 /// A later fragment whose first possible entry looks at ports: the low bits are the entry's.
 inline constexpr std::uint16_t decision_maybe = 0x8000;
 inline constexpr std::uint16_t entries_max = 0x4000;

@@ -185,22 +185,41 @@ void Cipher::make_cbc_ivs(std::uint8_t* ivs, unsigned n) {
 
 namespace {
 
-void seal_gcm(const CryptoItem& item, gcm_context_data& context, std::uint8_t* nonce) {
-  const SaKeys& keys = *item.keys;
-  std::uint8_t* text = item.esp + 16;
-  store_nonce(nonce, keys.salt, item.esp + 8);
-  keys.code.gcm_encrypt(&keys.gcm, &context, text, text, item.text, nonce, item.esp, 8,
-                        text + item.text, 16);
+/// Packets of one SA, as many as follow each other; returns their number.
+unsigned seal_gcm(const CryptoItem* items, unsigned n) {
+  gcm_context_data context;
+  alignas(16) std::array<std::uint8_t, 16> nonce;
+  const SaKeys* const keys = items->keys;
+  const auto encrypt = keys->code.gcm_encrypt;
+  const std::uint32_t salt = keys->salt;
+  unsigned i = 0;
+  do {
+    std::uint8_t* esp = items[i].esp;
+    std::uint8_t* text = esp + 16;
+    const std::uint64_t length = items[i].text;
+    store_nonce(nonce.data(), salt, esp + 8);
+    encrypt(&keys->gcm, &context, text, text, length, nonce.data(), esp, 8, text + length, 16);
+  } while (++i < n && items[i].keys == keys);
+  return i;
 }
 
-bool open_gcm(const CryptoItem& item, gcm_context_data& context, std::uint8_t* nonce) {
+unsigned open_gcm(const CryptoItem* items, unsigned n, bool* ok) {
+  gcm_context_data context;
+  alignas(16) std::array<std::uint8_t, 16> nonce;
   alignas(16) std::array<std::uint8_t, 16> tag;
-  const SaKeys& keys = *item.keys;
-  std::uint8_t* text = item.esp + 16;
-  store_nonce(nonce, keys.salt, item.esp + 8);
-  keys.code.gcm_decrypt(&keys.gcm, &context, text, text, item.text, nonce, item.esp, 8, tag.data(),
-                        16);
-  return equal_16(tag.data(), text + item.text);
+  const SaKeys* const keys = items->keys;
+  const auto decrypt = keys->code.gcm_decrypt;
+  const std::uint32_t salt = keys->salt;
+  unsigned i = 0;
+  do {
+    std::uint8_t* esp = items[i].esp;
+    std::uint8_t* text = esp + 16;
+    const std::uint64_t length = items[i].text;
+    store_nonce(nonce.data(), salt, esp + 8);
+    decrypt(&keys->gcm, &context, text, text, length, nonce.data(), esp, 8, tag.data(), 16);
+    ok[i] = equal_16(tag.data(), text + length);
+  } while (++i < n && items[i].keys == keys);
+  return i;
 }
 
 }  // namespace
@@ -305,38 +324,35 @@ void Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code
 
 namespace {
 
-/// Calls `one` for each packet of an AEAD suite, and `batch` once for each other suite.
-template <typename One, typename Batch>
-void by_suite(const CryptoItem* items, unsigned n, const One& one, const Batch& batch) {
+/// Calls `run` for packets of AEAD suites, which says how many it has done, and `batch` once for
+/// each other suite.
+template <typename Run, typename Batch>
+void by_suite(const CryptoItem* items, unsigned n, const Run& run, const Batch& batch) {
   std::uint32_t done = 0;  // CBC suites, by number
-  for (unsigned i = 0; i < n; ++i) {
+  for (unsigned i = 0; i < n;) {
     const SuiteCode& code = items[i].keys->code;
     if (code.aead) {
-      one(i);
+      i += run(i);
       continue;
     }
     const std::uint32_t bit = 1u << static_cast<unsigned>(code.suite);
-    if ((done & bit) != 0) continue;
+    if ((done & bit) == 0) batch(code);
     done |= bit;
-    batch(code);
+    ++i;
   }
 }
 
 }  // namespace
 
 void Cipher::seal(const CryptoItem* items, unsigned n) {
-  gcm_context_data context;
-  alignas(16) std::array<std::uint8_t, 16> nonce;
   by_suite(
-      items, n, [&](unsigned i) { seal_gcm(items[i], context, nonce.data()); },
+      items, n, [&](unsigned i) { return seal_gcm(items + i, n - i); },
       [&](const SuiteCode& code) { seal_cbc(items, n, code); });
 }
 
 void Cipher::open(const CryptoItem* items, unsigned n, bool* ok) {
-  gcm_context_data context;
-  alignas(16) std::array<std::uint8_t, 16> nonce;
   by_suite(
-      items, n, [&](unsigned i) { ok[i] = open_gcm(items[i], context, nonce.data()); },
+      items, n, [&](unsigned i) { return open_gcm(items + i, n - i, ok + i); },
       [&](const SuiteCode& code) { open_cbc(items, n, code, ok); });
 }
 

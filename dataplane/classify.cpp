@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "dataplane/headers.hpp"
+#include "dataplane/plain.hpp"
 
 namespace cohort::dataplane {
 namespace {
@@ -13,76 +14,6 @@ constexpr std::uint16_t ethertype_qinq_old = 0x9100;
 
 bool is_tag(std::uint16_t type) {
   return type == RTE_ETHER_TYPE_VLAN || type == RTE_ETHER_TYPE_QINQ || type == ethertype_qinq_old;
-}
-
-/// Nearly every packet: IPv4 without options, or IPv6 without extension headers, no fragment, of
-/// TCP, UDP or ESP, with its whole transport header in `room`. Describes it, or says false and
-/// leaves it to the rules below, which would say the same of it.
-struct PlainTransport {
-  std::uint32_t ports;
-  std::uint8_t flags;
-};
-
-inline bool plain_transport(const std::uint8_t* at, std::uint32_t protocol, std::uint32_t length,
-                            PlainTransport& out) {
-  if (protocol == protocol_tcp) {
-    if (length < 20) return false;
-    out.flags =
-        (at[13] & RTE_TCP_SYN_FLAG) != 0 ? note_ip | note_ports | note_syn : note_ip | note_ports;
-    out.ports = load<std::uint32_t>(at);
-    return true;
-  }
-  if (length < 8) return false;
-  if (protocol == protocol_udp) {
-    out.flags = note_ip | note_ports;
-    out.ports = load<std::uint32_t>(at);
-    return true;
-  }
-  out.flags = note_ip;
-  out.ports = 0;
-  return protocol == protocol_esp;
-}
-
-inline bool parse_plain_ipv4(std::uint8_t* ip, std::uint32_t room, std::uint16_t l2_length,
-                             SaState* sa, Note& note) {
-  constexpr std::uint16_t fragment = be16_constant(ipv4_mf | ipv4_offset_mask);
-  if (room < ipv4_length) return false;
-  const std::uint16_t length = load_be16(ip + 2);
-  if (ip[0] != 0x45 || length > room || length < ipv4_length ||
-      (load<std::uint16_t>(ip + 6) & fragment) != 0)
-    return false;
-  const std::uint8_t protocol = ip[9];
-  PlainTransport transport;
-  if (!plain_transport(ip + ipv4_length, protocol, std::uint32_t{length} - ipv4_length, transport))
-    return false;
-  note = Note{.l2_length = l2_length,
-              .ip_length = length,
-              .transport_offset = ipv4_length,
-              .protocol = protocol,
-              .flags = transport.flags,
-              .ports = transport.ports,
-              .sa = sa,
-              .ip = ip};
-  return true;
-}
-
-inline bool parse_plain_ipv6(std::uint8_t* ip, std::uint32_t room, std::uint16_t l2_length,
-                             SaState* sa, Note& note) {
-  if (room < ipv6_length) return false;
-  const std::uint32_t length = load_be16(ip + 4) + std::uint32_t{ipv6_length};
-  if ((ip[0] >> 4) != 6 || length > room) return false;
-  const std::uint8_t protocol = ip[6];
-  PlainTransport transport;
-  if (!plain_transport(ip + ipv6_length, protocol, length - ipv6_length, transport)) return false;
-  note = Note{.l2_length = l2_length,
-              .ip_length = static_cast<std::uint16_t>(length),
-              .transport_offset = ipv6_length,
-              .protocol = protocol,
-              .flags = static_cast<std::uint8_t>(transport.flags | note_v6),
-              .ports = transport.ports,
-              .sa = sa,
-              .ip = ip};
-  return true;
 }
 
 /// The transport header's first words; the note's offset and protocol are set.
@@ -276,16 +207,8 @@ bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note) {
 }
 
 bool parse_inner(std::uint8_t* ip, std::uint32_t room, Note& note) {
-  const std::uint16_t l2_length = note.l2_length;
-  SaState* sa = note.sa;
-  if (note.has(note_v6)) {
-    if (parse_plain_ipv6(ip, room, l2_length, sa, note)) [[likely]]
-      return true;
-  } else if (parse_plain_ipv4(ip, room, l2_length, sa, note)) [[likely]] {
-    return true;
-  }
   const bool v6 = note.has(note_v6);
-  note = Note{.l2_length = l2_length, .sa = sa, .ip = ip};
+  note = Note{.l2_length = note.l2_length, .sa = note.sa, .ip = ip};
   return parse_ip(ip, room, note) && note.has(note_v6) == v6;
 }
 
@@ -344,13 +267,20 @@ inline bool classify_plain(rte_mbuf& mbuf, std::uint16_t mtu, Note& note) {
 }  // namespace
 
 void classify(Burst& burst, rte_mempool& pool, std::uint16_t mtu) {
-  const unsigned ahead = burst.size < prefetch_ahead ? burst.size : prefetch_ahead;
+  const unsigned ahead = std::min(burst.size, prefetch_ahead);
   for (unsigned i = 0; i < ahead; ++i) rte_prefetch0(octets(burst.mbuf[i]));
+  KindOf kind;
   for (unsigned i = 0; i < burst.size; ++i) {
     if (i + prefetch_ahead < burst.size) rte_prefetch0(octets(burst.mbuf[i + prefetch_ahead]));
-    if (!classify_plain(*burst.mbuf[i], mtu, burst.note[i])) [[unlikely]]
-      classify_frame(burst.mbuf[i], pool, mtu, burst.note[i]);
+    Note& note = burst.note[i];
+    if (classify_plain(*burst.mbuf[i], mtu, note)) [[likely]] {
+      kind.add(note);
+      continue;
+    }
+    kind.spoil();
+    classify_frame(burst.mbuf[i], pool, mtu, note);
   }
+  burst.kind = kind.result();
 }
 
 }  // namespace cohort::dataplane

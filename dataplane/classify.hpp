@@ -28,8 +28,8 @@ void classify_frame(rte_mbuf*& mbuf, rte_mempool& pool, std::uint16_t mtu, Note&
 bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note);
 
 /// Describes a decrypted packet at `ip`, of which `room` octets are there, in the note of the
-/// packet that it came in: l2_length, sa and the IP version stay, the rest is new. False if it is
-/// malformed or of the other version.
+/// packet that it came in: l2_length and sa stay, the rest is new. False if it is malformed or of
+/// another IP version.
 bool parse_inner(std::uint8_t* ip, std::uint32_t room, Note& note);
 
 /// Whether note.ports (of ICMPv6) says genuine neighbour discovery (RFC 4861: types 133 to 137, hop

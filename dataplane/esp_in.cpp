@@ -1,11 +1,11 @@
 #include "dataplane/esp_in.hpp"
 
 #include <emmintrin.h>
-#include <optional>
 
 #include "dataplane/classify.hpp"
 #include "dataplane/counters.hpp"
 #include "dataplane/headers.hpp"
+#include "dataplane/plain.hpp"
 
 namespace cohort::dataplane {
 namespace {
@@ -27,18 +27,18 @@ struct Form {
       : sa(&state),
         mine(&state.worker(worker)),
         keys(&state.keys()),
-        header(state.esp_header()),
-        around(state.esp_header() + state.code().icv),
-        block(state.code().block),
+        icv(state.code().icv),
         checks_replay(state.checks_replay()) {}
   SaState* sa;
   SaWorker* mine;
   const SaKeys* keys;
-  std::uint32_t header;  ///< ESP header and IV
-  std::uint32_t around;  ///< and ICV
-  std::uint32_t block;
+  std::uint32_t icv;
   bool checks_replay;
 };
+
+/// ESP header and IV.
+template <bool aead>
+inline constexpr std::uint32_t header_of = 8 + (aead ? 8 : 16);
 
 DropReason drop_of(ReplayWindow::Verdict verdict) {
   return verdict == ReplayWindow::Verdict::duplicate ? DropReason::replay_duplicate
@@ -46,13 +46,16 @@ DropReason drop_of(ReplayWindow::Verdict verdict) {
 }
 
 /// Lengths and replay check; on success the packet is among the items.
+template <bool aead>
 inline void check_one(Note& note, unsigned place, const Form& form, Opening& out) {
+  constexpr std::uint32_t block = aead ? 4 : 16;
+  const std::uint32_t around = header_of<aead> + (aead ? 16 : form.icv);
   std::uint8_t* esp = note.ip + note.transport_offset;
   const std::uint32_t length = std::uint32_t{note.ip_length} - note.transport_offset;
-  if (length < form.around + form.block) [[unlikely]]
+  if (length < around + block) [[unlikely]]
     return note.drop(DropReason::esp_truncated);
-  const std::uint32_t text = length - form.around;
-  if ((text & (form.block - 1)) != 0) [[unlikely]]
+  const std::uint32_t text = length - around;
+  if ((text & (block - 1)) != 0) [[unlikely]]
     return note.drop(DropReason::esp_bad_length);
   if (form.checks_replay) {
     const auto verdict = form.mine->window.check(load_be32(esp + 4));
@@ -64,15 +67,27 @@ inline void check_one(Note& note, unsigned place, const Form& form, Opening& out
   out.items[out.size++] = {esp, form.keys, text, place};
 }
 
+/// Packets of one SA, as many as follow the one at `from`; returns the place behind them.
+template <bool aead>
+unsigned check_run(Burst& burst, unsigned from, const Form& form, Opening& out) {
+  unsigned i = from;
+  do {
+    check_one<aead>(burst.note[i], i, form, out);
+  } while (++i < burst.size && burst.note[i].verdict == Verdict::decrypt &&
+           burst.note[i].sa == form.sa);
+  return i;
+}
+
 void check(EspContext& context, Burst& burst, Opening& out) {
-  std::optional<Form> form;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    Note& note = burst.note[i];
-    if (note.verdict != Verdict::decrypt) [[unlikely]]
+  for (unsigned i = 0; i < burst.size;) {
+    const Note& note = burst.note[i];
+    if (note.verdict != Verdict::decrypt) {
+      ++i;
       continue;
-    if (!form || form->sa != note.sa) [[unlikely]]
-      form.emplace(*note.sa, context.worker);
-    check_one(note, i, *form, out);
+    }
+    const Form form(*note.sa, context.worker);
+    i = form.sa->code().aead ? check_run<true>(burst, i, form, out)
+                             : check_run<false>(burst, i, form, out);
   }
 }
 
@@ -99,7 +114,7 @@ inline bool padding_is_right(const std::uint8_t* end, std::uint32_t length) {
 
 /// The congestion mark of the outer header moves inside (RFC 4301 section 5.1.2.1 note 6, RFC
 /// 6040).
-bool carry_congestion(const std::uint8_t* outer, std::uint8_t* inner, bool v6) {
+inline bool carry_congestion(const std::uint8_t* outer, std::uint8_t* inner, bool v6) {
   const auto field = [v6](const std::uint8_t* ip) {
     return static_cast<std::uint8_t>((v6 ? ip[1] >> 4 : ip[1]) & ecn_mask);
   };
@@ -119,8 +134,9 @@ bool carry_congestion(const std::uint8_t* outer, std::uint8_t* inner, bool v6) {
 
 /// What is inside: its length by the trailer. False with the note's reason if it is no IP packet of
 /// the outer family.
-bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
-                  std::uint32_t& inner_room) {
+template <bool v6>
+inline bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
+                         std::uint32_t& inner_room) {
   const std::uint32_t padding = text[item.text - 2];
   const std::uint8_t next_header = text[item.text - 1];
   if (padding + 2 > item.text || !padding_is_right(text + item.text - 2, padding)) [[unlikely]] {
@@ -128,28 +144,35 @@ bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
     return false;
   }
   inner_room = item.text - 2 - padding;
-  if (next_header == (note.has(note_v6) ? protocol_ipv6 : protocol_ipip)) [[likely]]
+  if (next_header == (v6 ? protocol_ipv6 : protocol_ipip)) [[likely]]
     return true;
   note.reason =
       next_header == protocol_none ? DropReason::dummy_packet : DropReason::bad_next_header;
   return false;
 }
 
+/// Describes the inner packet in the note of its outer one.
+template <bool v6>
+inline bool parse(std::uint8_t* inner, std::uint32_t room, Note& note) {
+  const bool plain = v6 ? parse_plain_ipv6(inner, room, note.l2_length, note.sa, note)
+                        : parse_plain_ipv4(inner, room, note.l2_length, note.sa, note);
+  return plain || parse_inner(inner, room, note);
+}
+
 /// Strips one authentic packet to its inner packet and describes that in the note. False with the
 /// note's reason if it may not go on.
-inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const Form& form) {
+template <bool aead, bool v6>
+inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item) {
   const std::uint8_t* outer = note.ip;
-  const std::uint16_t l2_length = note.l2_length;
-  std::uint8_t* inner = item.esp + form.header;
+  std::uint8_t* inner = item.esp + header_of<aead>;
   std::uint32_t room = 0;
-  if (!read_trailer(item, inner, note, room)) [[unlikely]]
+  if (!read_trailer<v6>(item, inner, note, room)) [[unlikely]]
     return false;
   // Octets behind the inner packet's own length are traffic flow padding (RFC 4303 section 2.7).
-  if (!parse_inner(inner, room, note)) [[unlikely]] {
+  if (!parse<v6>(inner, room, note)) [[unlikely]] {
     note.reason = DropReason::inner_malformed;
     return false;
   }
-  const bool v6 = note.has(note_v6);
   const bool same_addresses =
       v6 ? std::memcmp(outer + 8, inner + 8, 32) == 0
          : load<std::uint64_t>(outer + 12) == load<std::uint64_t>(inner + 12);
@@ -161,13 +184,15 @@ inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const For
     note.reason = DropReason::ecn_violation;
     return false;
   }
+  const std::uint32_t l2_length = note.l2_length;
   move_ethernet(inner - l2_length, outer - l2_length, l2_length);
   mbuf.data_off = static_cast<std::uint16_t>(mbuf.data_off + (inner - outer));
-  set_length(&mbuf, std::uint32_t{l2_length} + note.ip_length);
+  set_length(&mbuf, l2_length + note.ip_length);
   return true;
 }
 
 /// Replay commit, then the inner packet. False if it is dropped.
+template <bool aead>
 inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const Form& form) {
   if (form.checks_replay) {
     const auto verdict = form.mine->window.commit(load_be32(item.esp + 4));
@@ -177,47 +202,44 @@ inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const For
       return false;
     }
   }
-  if (unwrap(mbuf, note, item, form)) [[likely]]
-    return true;
-  note.verdict = Verdict::drop;
-  return false;
+  const bool whole = note.has(note_v6) ? unwrap<aead, true>(mbuf, note, item)
+                                       : unwrap<aead, false>(mbuf, note, item);
+  if (!whole) [[unlikely]]
+    note.verdict = Verdict::drop;
+  return whole;
 }
 
-/// What one SA has received in a run of packets.
-struct Tally {
-  std::uint64_t packets = 0;
-  std::uint64_t bytes = 0;
-  void settle(SaWorker& mine) {
-    bump(mine.packets_in, packets);
-    bump(mine.bytes_in, bytes);
-    *this = {};
-  }
+/// What came of a burst.
+struct Accepted {
+  unsigned packets = 0;
+  KindOf kind;
 };
 
-unsigned accept_authentic(EspContext& context, Burst& burst, const Opening& opening) {
+/// Packets of one SA, as many as follow item `from`; returns the place behind them.
+template <bool aead>
+unsigned accept_run(Burst& burst, const Opening& opening, unsigned from, const Form& form,
+                    Accepted& accepted) {
   unsigned good = 0;
-  Tally tally;
-  std::optional<Form> form;
-  for (unsigned k = 0; k < opening.size; ++k) {
+  std::uint64_t bytes = 0;
+  unsigned k = from;
+  do {
     const CryptoItem& item = opening.items[k];
     Note& note = burst.note[item.place];
-    if (!form || form->sa != note.sa) [[unlikely]] {
-      if (form) tally.settle(*form->mine);
-      form.emplace(*note.sa, context.worker);
-    }
     if (!opening.ok[k]) [[unlikely]] {
       note.drop(DropReason::bad_icv);
-      bump(form->mine->auth_failures);
+      bump(form.mine->auth_failures);
       continue;
     }
-    if (!accept(*burst.mbuf[item.place], note, item, *form)) [[unlikely]]
+    if (!accept<aead>(*burst.mbuf[item.place], note, item, form)) [[unlikely]]
       continue;
-    ++tally.packets;
-    tally.bytes += note.ip_length;
+    accepted.kind.add(note);
+    bytes += note.ip_length;
     ++good;
-  }
-  if (form) tally.settle(*form->mine);
-  return good;
+  } while (++k < opening.size && opening.items[k].keys == form.keys);
+  accepted.packets += good;
+  bump(form.mine->packets_in, good);
+  bump(form.mine->bytes_in, bytes);
+  return k;
 }
 
 }  // namespace
@@ -227,7 +249,14 @@ unsigned esp_in(EspContext& context, Burst& burst) {
   check(context, burst, opening);
   if (opening.size == 0) return 0;
   context.cipher->open(opening.items.data(), opening.size, opening.ok.data());
-  return accept_authentic(context, burst, opening);
+  Accepted accepted;
+  for (unsigned k = 0; k < opening.size;) {
+    const Form form(*burst.note[opening.items[k].place].sa, context.worker);
+    k = form.sa->code().aead ? accept_run<true>(burst, opening, k, form, accepted)
+                             : accept_run<false>(burst, opening, k, form, accepted);
+  }
+  burst.kind = accepted.packets == burst.size ? accepted.kind.result() : Kind::mixed;
+  return accepted.packets;
 }
 
 }  // namespace cohort::dataplane

@@ -21,20 +21,16 @@ struct Lot {
   std::array<std::uint8_t, burst_max> index;
 };
 
-Lot gather(const Burst& burst) {
-  Lot lot;
+void gather(const Burst& burst, Lot& lot) {
   const SaState* first = nullptr;
   for (unsigned i = 0; i < burst.size; ++i) {
-    if (burst.note[i].verdict != Verdict::protect) [[unlikely]]
-      continue;
+    if (burst.note[i].verdict != Verdict::protect) continue;
     lot.index[lot.size++] = static_cast<std::uint8_t>(i);
-    if (burst.note[i].sa == first) [[likely]]
-      continue;
+    if (burst.note[i].sa == first) continue;
     lot.mixed = first != nullptr;
     first = burst.note[i].sa;
     lot.cbc |= !first->code().aead;
   }
-  return lot;
 }
 
 /// Numbers for `n` packets, or why there are none.
@@ -110,11 +106,18 @@ inline void write_trailer(std::uint8_t* at, std::uint32_t padding, std::uint8_t 
   _mm_storeu_si128(reinterpret_cast<__m128i*>(at), counting);
   store(at + padding, static_cast<std::uint16_t>(padding | next_header << 8));
 }
-/// The same for at most three octets of padding: in one store.
+/// The same for at most three octets of padding, in one store of eight.
 inline void write_short_trailer(std::uint8_t* at, std::uint32_t padding, std::uint8_t next_header) {
-  const std::uint64_t end = padding | next_header << 8;
-  const std::uint32_t bits = padding * 8;
-  store(at, (std::uint64_t{0x030201} & ((std::uint64_t{1} << bits) - 1)) | end << bits);
+  const auto trailer = [](std::uint64_t next, unsigned n) {
+    return (std::uint64_t{0x030201} & ((std::uint64_t{1} << 8 * n) - 1)) | (n | next << 8) << 8 * n;
+  };
+  static constexpr std::array<std::uint64_t, 4> v4{
+      trailer(protocol_ipip, 0), trailer(protocol_ipip, 1), trailer(protocol_ipip, 2),
+      trailer(protocol_ipip, 3)};
+  static constexpr std::array<std::uint64_t, 4> v6{
+      trailer(protocol_ipv6, 0), trailer(protocol_ipv6, 1), trailer(protocol_ipv6, 2),
+      trailer(protocol_ipv6, 3)};
+  store(at, (next_header == protocol_ipv6 ? v6 : v4)[padding]);
 }
 
 /// Lays out one ESP packet around its inner packet, all but encryption and IV:
@@ -147,7 +150,7 @@ inline bool lay_out(rte_mbuf& mbuf, const Note& note, const Form& form, std::uin
     write_outer_v4(inner - grow, inner, total, sequence, form);
   constexpr std::uint8_t next_header = v6 ? protocol_ipv6 : protocol_ipip;
   if constexpr (aead)
-    write_short_trailer(inner + ip_length, text - 2 - ip_length, next_header);
+    write_short_trailer(inner + ip_length, ~(ip_length + 1) & 3, next_header);
   else
     write_trailer(inner + ip_length, text - 2 - ip_length, next_header);
   std::uint8_t* esp = inner - header;
@@ -165,16 +168,21 @@ struct Sealing {
   alignas(16) std::array<std::uint8_t, burst_max * 16> ivs;  ///< for CBC
 };
 
-/// Lays out packets of one SA; those from place `from` in the lot to before `to`.
-template <bool aead>
-void lay_out_run(EspContext& context, Burst& burst, SaState& sa, const Lot& lot, unsigned from,
-                 unsigned to, Numbers numbers, Sealing& out) {
-  const Form form(sa, context.df_bit);
+/// Part of a lot: the packets from place `from` to before `to`. Without a lot: of the burst.
+struct Part {
+  const Lot* lot;
+  unsigned from;
+  unsigned to;
+};
+
+template <bool aead, bool whole_burst>
+unsigned lay_out_packets(Burst& burst, const Form& form, const Part& part, Numbers numbers,
+                         Sealing& out, std::uint64_t& octets_laid_out) {
   CryptoItem* item = &out.items[out.size];
   const CryptoItem* const before = item;
   std::uint64_t bytes = 0;
-  for (unsigned k = from; k < to; ++k, ++numbers.sequence, ++numbers.iv) {
-    const unsigned i = lot.index[k];
+  for (unsigned k = part.from; k < part.to; ++k, ++numbers.sequence, ++numbers.iv) {
+    const unsigned i = whole_burst ? k : part.lot->index[k];
     Note& note = burst.note[i];
     rte_mbuf& mbuf = *burst.mbuf[i];
     const bool done = note.has(note_v6)
@@ -192,28 +200,37 @@ void lay_out_run(EspContext& context, Burst& burst, SaState& sa, const Lot& lot,
     note.verdict = Verdict::forward;
     ++item;
   }
-  const auto n = static_cast<unsigned>(item - before);
+  octets_laid_out = bytes;
+  return static_cast<unsigned>(item - before);
+}
+
+/// Lays out packets of one SA.
+void lay_out_part(EspContext& context, Burst& burst, SaState& sa, const Part& part,
+                  const Numbers& numbers, Sealing& out) {
+  const Form form(sa, context.df_bit);
+  const bool aead = sa.code().aead;
+  std::uint64_t bytes = 0;
+  unsigned n = 0;
+  if (part.lot == nullptr) [[likely]]
+    n = aead ? lay_out_packets<true, true>(burst, form, part, numbers, out, bytes)
+             : lay_out_packets<false, true>(burst, form, part, numbers, out, bytes);
+  else
+    n = aead ? lay_out_packets<true, false>(burst, form, part, numbers, out, bytes)
+             : lay_out_packets<false, false>(burst, form, part, numbers, out, bytes);
   out.size += n;
   SaWorker& mine = sa.worker(context.worker);
   bump(mine.packets_out, n);
   bump(mine.bytes_out, bytes);
 }
 
-void lay_out_run(EspContext& context, Burst& burst, SaState& sa, const Lot& lot, unsigned from,
-                 unsigned to, Numbers numbers, Sealing& out) {
-  if (sa.code().aead)
-    lay_out_run<true>(context, burst, sa, lot, from, to, numbers, out);
-  else
-    lay_out_run<false>(context, burst, sa, lot, from, to, numbers, out);
-}
-
-void lay_out_one_sa(EspContext& context, Burst& burst, const Lot& lot, Sealing& out) {
-  SaState& sa = *burst.note[lot.index[0]].sa;
+void lay_out_one_sa(EspContext& context, Burst& burst, SaState& sa, const Part& part,
+                    Sealing& out) {
   Numbers numbers;
-  const auto refused = draw_numbers(sa, sa.worker(context.worker), lot.size, numbers);
+  const auto refused = draw_numbers(sa, sa.worker(context.worker), part.to, numbers);
   if (!refused) [[likely]]
-    return lay_out_run(context, burst, sa, lot, 0, lot.size, numbers, out);
-  for (unsigned k = 0; k < lot.size; ++k) burst.note[lot.index[k]].drop(*refused);
+    return lay_out_part(context, burst, sa, part, numbers, out);
+  for (unsigned k = 0; k < part.to; ++k)
+    burst.note[part.lot == nullptr ? k : part.lot->index[k]].drop(*refused);
 }
 
 /// Packets of several SAs in any order: each SA's are counted, its numbers drawn at once, and dealt
@@ -245,7 +262,7 @@ void lay_out_one_sa(EspContext& context, Burst& burst, const Lot& lot, Sealing& 
       for (unsigned k = from; k < to; ++k) burst.note[lot.index[k]].drop(*share.refused);
       continue;
     }
-    lay_out_run(context, burst, *sa, lot, from, to, share.numbers, out);
+    lay_out_part(context, burst, *sa, {&lot, from, to}, share.numbers, out);
     share.numbers.sequence += to - from;
     share.numbers.iv += to - from;
   }
@@ -253,15 +270,21 @@ void lay_out_one_sa(EspContext& context, Burst& burst, const Lot& lot, Sealing& 
 
 }  // namespace
 
-unsigned esp_out(EspContext& context, Burst& burst) {
-  const Lot lot = gather(burst);
-  if (lot.size == 0) return 0;
+unsigned esp_out(EspContext& context, Burst& burst, SaState* sa_of_all) {
   Sealing sealing;
-  if (lot.cbc) context.cipher->make_cbc_ivs(sealing.ivs.data(), lot.size);
-  if (lot.mixed)
-    lay_out_mixed(context, burst, lot, sealing);
-  else
-    lay_out_one_sa(context, burst, lot, sealing);
+  if (sa_of_all != nullptr) [[likely]] {
+    if (!sa_of_all->code().aead) context.cipher->make_cbc_ivs(sealing.ivs.data(), burst.size);
+    lay_out_one_sa(context, burst, *sa_of_all, {nullptr, 0, burst.size}, sealing);
+  } else {
+    Lot lot;
+    gather(burst, lot);
+    if (lot.size == 0) return 0;
+    if (lot.cbc) context.cipher->make_cbc_ivs(sealing.ivs.data(), lot.size);
+    if (lot.mixed)
+      lay_out_mixed(context, burst, lot, sealing);
+    else
+      lay_out_one_sa(context, burst, *burst.note[lot.index[0]].sa, {&lot, 0, lot.size}, sealing);
+  }
   context.cipher->seal(sealing.items.data(), sealing.size);
   return sealing.size;
 }

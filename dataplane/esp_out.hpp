@@ -18,7 +18,8 @@ struct EspContext {
 /// Encrypts every packet of the burst whose verdict is protect, in tunnel mode with both addresses
 /// preserved (RFC 4303, RFC 5374 section 3.1). They fit: see SaState::inner_mtu. Afterwards their
 /// verdict is forward, or drop. All go through the cipher together; packets of one SA have its
-/// sequence numbers in their order. Returns how many were encrypted.
-unsigned esp_out(EspContext& context, Burst& burst);
+/// sequence numbers in their order. Returns how many were encrypted. `sa_of_all`: all packets of
+/// the burst are to be encrypted, with this SA; null if not so.
+unsigned esp_out(EspContext& context, Burst& burst, SaState* sa_of_all);
 
 }  // namespace cohort::dataplane

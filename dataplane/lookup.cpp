@@ -72,36 +72,38 @@ template <typename Ip>
          (note.flags & (note_v6 | note_later_fragment)) == Ip::flag;
 }
 
-/// All keys first, so that their cache lines are on the way while the next are made. Returns the
-/// flags of all undecided packets, those of the other family too.
-template <typename Ip>
-std::uint8_t look_up_family(LookupContext& context, Burst& burst) {
+/// All keys first, so that their cache lines are on the way while the next are made. `all`: every
+/// packet is of the family, and to be decided.
+template <typename Ip, bool all>
+void look_up_family(LookupContext& context, Burst& burst) {
   std::array<typename Ip::Key, burst_max> key;
   std::array<std::uint32_t, burst_max> hash;
-  std::uint8_t seen = 0;
-  for (unsigned i = 0; i < burst.size; ++i) {
+  const unsigned size = burst.size;
+  for (unsigned i = 0; i < size; ++i) {
     const Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided) [[unlikely]]
-      continue;
-    seen |= note.flags;
-    if ((note.flags & (note_v6 | note_later_fragment)) != Ip::flag) [[unlikely]]
-      continue;
+    if (!all && !is_of<Ip>(note)) continue;
     key[i] = Ip::key(context.cache, note);
     hash[i] = FlowCache::hash(key[i]);
     Ip::prefetch(context.cache, hash[i]);
   }
   Places misses;
-  for (unsigned i = 0; i < burst.size; ++i) {
+  for (unsigned i = 0; i < size; ++i) {
     Note& note = burst.note[i];
-    if (!is_of<Ip>(note)) [[unlikely]]
-      continue;
+    if (!all && !is_of<Ip>(note)) continue;
     if (context.cache.find(key[i], hash[i], note.decision)) [[likely]]
       continue;
     misses.index[misses.size++] = static_cast<std::uint8_t>(i);
   }
   if (misses.size > 0) [[unlikely]]
     decide_misses<Ip>(context, burst, misses);
-  return seen;
+}
+
+/// The flags of all packets that are undecided.
+std::uint8_t flags_of(const Burst& burst) {
+  std::uint8_t flags = 0;
+  for (unsigned i = 0; i < burst.size; ++i)
+    if (burst.note[i].verdict == Verdict::undecided) flags |= burst.note[i].flags;
+  return flags;
 }
 
 void look_up_fragments(LookupContext& context, Burst& burst) {
@@ -147,10 +149,18 @@ bool protocol_and_addresses_match(const Selector& selector, const std::uint8_t* 
 }  // namespace
 
 void look_up(LookupContext& context, Burst& burst) {
-  const std::uint8_t seen = look_up_family<Family4>(context, burst);
-  if ((seen & note_v6) != 0) look_up_family<Family6>(context, burst);
-  if ((seen & (note_first_fragment | note_later_fragment)) != 0) [[unlikely]]
-    look_up_fragments(context, burst);
+  switch (burst.kind) {
+    case Kind::plain_v4:
+      return look_up_family<Family4, true>(context, burst);
+    case Kind::plain_v6:
+      return look_up_family<Family6, true>(context, burst);
+    case Kind::mixed:
+      break;
+  }
+  look_up_family<Family4, false>(context, burst);
+  const std::uint8_t flags = flags_of(burst);
+  if ((flags & note_v6) != 0) look_up_family<Family6, false>(context, burst);
+  if ((flags & (note_first_fragment | note_later_fragment)) != 0) look_up_fragments(context, burst);
 }
 
 std::uint16_t policy_decision(const LookupContext& context, const std::uint8_t* ip,

@@ -55,21 +55,26 @@ void Pipeline::outbound(Burst& burst, From from) {
   lap(StageClock::classify, since);
   look_up(lookup_, burst);
   lap(StageClock::lookup, since);
-  const bool all_fit = judge_outbound(burst, from);
+  const Judgement judgement = judge_outbound(burst, from);
   lap(StageClock::judge, since);
-  if (all_fit) [[likely]] {
-    const unsigned encrypted = esp_out(esp_, burst);
+  unsigned encrypted = 0;
+  if (judgement.all_fit) [[likely]] {
+    encrypted = esp_out(esp_, burst, judgement.sa_of_all);
     if (encrypted > 0) counters_.count(Forward::encrypted, encrypted);
   } else {
     encrypt_oversized(burst, from == From::inside ? to_inside : to_punt);
   }
   lap(StageClock::esp, since);
-  settle(burst, to_outside);
+  if (judgement.sa_of_all != nullptr && encrypted == burst.size) [[likely]]
+    to_outside.push_all(burst);
+  else
+    settle(burst, to_outside);
   lap(StageClock::settle, since);
 }
 
 /// Every packet's checksums, where the port can't be trusted to have finished them.
 void Pipeline::check_burst(Burst& burst) {
+  burst.kind = Kind::mixed;  // some may be dropped
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
     if (note.verdict != Verdict::undecided) continue;
@@ -107,30 +112,34 @@ void Pipeline::judge_entry_outbound(Note& note) const {
   }
 }
 
-/// What the decision means for packets that want out; says whether all that are to be encrypted
-/// fit when they are. Decisions come in runs: what was found for one packet is kept for the next.
-bool Pipeline::judge_outbound(Burst& burst, From from) {
+/// What the decision means for packets that want out. Decisions come in runs: what was found for
+/// one packet is kept for the next.
+Pipeline::Judgement Pipeline::judge_outbound(Burst& burst, From from) {
   bool all_fit = true;
-  std::uint16_t known = decision_none;  // an entry that encrypts
+  bool same = true;
+  std::uint16_t known = decision_unset;  // an entry that encrypts, and so of one IP version
   SaState* sa = nullptr;
-  std::array<std::uint32_t, 2> inner_mtu{};
+  std::uint32_t inner_mtu = 0;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.decision == known && note.verdict == Verdict::undecided && from == From::inside &&
-        !note.has(note_syn | note_punt_copy) &&
-        note.ip_length <= inner_mtu[note.has(note_v6) ? 1 : 0]) [[likely]] {
+    if (note.decision == known && note.verdict == Verdict::undecided &&
+        !note.has(note_syn | note_punt_copy) && note.ip_length <= inner_mtu) [[likely]] {
       note.sa = sa;
       note.verdict = Verdict::protect;
       continue;
     }
     judge_one_outbound(note, from);
-    if (note.verdict != Verdict::protect) continue;
-    known = note.decision;
+    if (note.verdict != Verdict::protect) {
+      same = false;
+      continue;
+    }
+    same &= sa == nullptr || sa == note.sa;
     sa = note.sa;
-    inner_mtu = {sa->inner_mtu(false), sa->inner_mtu(true)};
-    all_fit &= note.ip_length <= inner_mtu[note.has(note_v6) ? 1 : 0];
+    inner_mtu = sa->inner_mtu(note.has(note_v6));
+    all_fit &= note.ip_length <= inner_mtu;
+    known = from == From::inside ? note.decision : decision_unset;
   }
-  return all_fit;
+  return {all_fit, same ? sa : nullptr};
 }
 
 /// The member's own traffic needs no permission where the policy is silent: before registration it
@@ -174,7 +183,7 @@ void Pipeline::judge_one_outbound(Note& note, From from) {
 }
 
 void Pipeline::flush_expanded() {
-  const unsigned encrypted = esp_out(esp_, expanded_);
+  const unsigned encrypted = esp_out(esp_, expanded_, nullptr);
   counters_.count(Forward::encrypted, encrypted);
   settle(expanded_, to_outside);
   expanded_.size = 0;
@@ -240,35 +249,45 @@ void Pipeline::from_outside(Burst& burst) {
   lap(StageClock::esp, since);
   look_up(lookup_, burst);
   lap(StageClock::lookup, since);
-  judge_inbound(burst);
+  const bool all_forward = judge_inbound(burst);
   lap(StageClock::judge, since);
-  settle(burst, to_inside);
+  if (all_forward) [[likely]]
+    to_inside.push_all(burst);
+  else
+    settle(burst, to_inside);
   lap(StageClock::settle, since);
 }
 
+/// The SA of each ESP packet. SPIs come in runs: what was found for one packet is kept for the
+/// next.
+class Pipeline::SaFinder {
+ public:
+  explicit SaFinder(const SaTable& table) : table_(table) {}
+  void find(Note& note) {
+    const auto spi = load<std::uint32_t>(note.ip + note.transport_offset);
+    if (spi != spi_) [[unlikely]] {
+      spi_ = spi;
+      sa_ = table_.find(rte_be_to_cpu_32(spi));
+    }
+    note.sa = sa_;
+    if (sa_ != nullptr) [[likely]]
+      note.verdict = Verdict::decrypt;
+  }
+
+ private:
+  const SaTable& table_;
+  std::uint32_t spi_ = 0;  ///< as in the packet; no SA has an SPI under 256
+  SaState* sa_ = nullptr;
+};
+
 void Pipeline::find_sas(Burst& burst) {
-  // SPIs come in runs. Zero is nobody's: the table holds no SPI under 256.
-  std::uint32_t known = 0;
-  SaState* sa = nullptr;
+  SaFinder finder(lookup_.policy->by_spi);
+  const bool plain = burst.kind != Kind::mixed;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) [[unlikely]]
-      continue;
-    if (note.has(note_first_fragment | note_later_fragment)) [[unlikely]] {
-      if (!whole_again(burst.mbuf[i], note)) continue;
-    }
-    if (std::uint32_t{note.ip_length} - note.transport_offset < 8) [[unlikely]] {
-      note.drop(DropReason::esp_truncated);
-      continue;
-    }
-    const auto spi = load<std::uint32_t>(note.ip + note.transport_offset);
-    if (spi != known) [[unlikely]] {
-      known = spi;
-      sa = lookup_.policy->by_spi.find(rte_be_to_cpu_32(spi));
-    }
-    note.sa = sa;
-    if (sa != nullptr) [[likely]]
-      note.verdict = Verdict::decrypt;
+    if (note.protocol != protocol_esp) continue;
+    if (!plain && !is_whole_esp(burst.mbuf[i], note)) continue;
+    finder.find(note);
   }
 }
 
@@ -278,35 +297,48 @@ bool Pipeline::passes_in_clear(std::uint16_t decision) const {
   return decision == decision_none && lookup_.policy->otherwise == Action::bypass;
 }
 
-/// A fragment whose protocol is ESP: whether there is a whole ESP packet now.
-bool Pipeline::whole_again(rte_mbuf*& mbuf, Note& note) {
-  // ESP of others, which the policy lets through, stays in its fragments.
-  if (passes_in_clear(policy_decision(lookup_, note.ip, note))) return false;
-  reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
-  return note.verdict == Verdict::undecided && note.protocol == protocol_esp;
+/// Whether it is an ESP packet with its header: of fragments, whether there is a whole packet now.
+bool Pipeline::is_whole_esp(rte_mbuf*& mbuf, Note& note) {
+  if (note.verdict != Verdict::undecided) return false;
+  if (note.has(note_first_fragment | note_later_fragment)) {
+    // ESP of others, which the policy lets through, stays in its fragments.
+    if (passes_in_clear(policy_decision(lookup_, note.ip, note))) return false;
+    reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
+    if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) return false;
+  }
+  if (std::uint32_t{note.ip_length} - note.transport_offset >= 8) return true;
+  note.drop(DropReason::esp_truncated);
+  return false;
 }
 
-void Pipeline::judge_inbound(Burst& burst) {
+/// Says whether all packets were decrypted and go on, and nobody wants a copy.
+bool Pipeline::judge_inbound(Burst& burst) {
   // A decision and an SA that were found to belong together.
-  std::uint16_t known = decision_none;
+  std::uint16_t known = decision_unset;
   const SaState* under = nullptr;
+  bool all = true;
   for (unsigned i = 0; i < burst.size; ++i) {
     Note& note = burst.note[i];
-    if (note.verdict != Verdict::undecided) [[unlikely]]
-      continue;
-    if (note.sa == nullptr) [[unlikely]] {
-      judge_clear(note);
-      continue;
-    }
-    if (note.decision != known || note.sa != under || note.has(note_syn)) [[unlikely]] {
-      judge_decrypted(note);
-      if (note.verdict != Verdict::forward || !is_entry(note.decision)) continue;
-      known = note.decision;
-      under = note.sa;
+    if (note.decision == known && note.sa == under && note.verdict == Verdict::undecided &&
+        !note.has(note_syn | note_punt_copy)) [[likely]] {
+      note.verdict = Verdict::forward;
       continue;
     }
-    note.verdict = Verdict::forward;
+    if (note.verdict == Verdict::undecided) judge_one_inbound(note);
+    const bool forward = note.verdict == Verdict::forward && note.sa != nullptr;
+    all &= forward && !note.has(note_punt_copy);
+    if (!forward || !is_entry(note.decision)) continue;
+    known = note.decision;
+    under = note.sa;
   }
+  return all;
+}
+
+void Pipeline::judge_one_inbound(Note& note) {
+  if (note.sa != nullptr)
+    judge_decrypted(note);
+  else
+    judge_clear(note);
 }
 
 void Pipeline::judge_decrypted(Note& note) {

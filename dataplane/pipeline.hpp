@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <rte_cycles.h>
 
@@ -32,6 +33,10 @@ struct Outgoing {
   unsigned size = 0;
   std::array<rte_mbuf*, capacity> mbuf;
   void push(rte_mbuf* frame) { mbuf[size++] = frame; }
+  void push_all(const Burst& burst) {
+    std::memcpy(&mbuf[size], burst.mbuf.data(), burst.size * sizeof(rte_mbuf*));
+    size += burst.size;
+  }
 };
 
 /// What a pair's pipelines need to know. Addresses, limits, switches; no devices.
@@ -81,7 +86,12 @@ class Pipeline {
 
   enum class From : std::uint8_t { inside, punt };
   void outbound(Burst& burst, From from);
-  bool judge_outbound(Burst& burst, From from);
+  /// What is said of all packets of a burst that wants out.
+  struct Judgement {
+    bool all_fit;        ///< those to be encrypted, when they are
+    SaState* sa_of_all;  ///< all are to be encrypted with it; null: not so
+  };
+  Judgement judge_outbound(Burst& burst, From from);
   void judge_one_outbound(Note& note, From from);
   void judge_entry_outbound(Note& note) const;
   void check_burst(Burst& burst);
@@ -89,9 +99,11 @@ class Pipeline {
   void append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back);
   void flush_expanded();
 
+  class SaFinder;
   void find_sas(Burst& burst);
-  bool whole_again(rte_mbuf*& mbuf, Note& note);
-  void judge_inbound(Burst& burst);
+  bool is_whole_esp(rte_mbuf*& mbuf, Note& note);
+  bool judge_inbound(Burst& burst);
+  void judge_one_inbound(Note& note);
   void judge_decrypted(Note& note);
   void judge_clear(Note& note);
   void judge_clear_own(const std::uint8_t* ip, Note& note);

@@ -34,14 +34,12 @@ class ReplayWindow {
 
   /// Records an authenticated packet; anything but fresh changes nothing.
   Verdict commit(std::uint32_t sequence) {
-    const Verdict verdict = check(sequence);
-    if (verdict != Verdict::fresh) return verdict;
-    if (sequence > top_) {
-      const std::uint32_t from = top_ >> 6;
-      const std::uint32_t to = sequence >> 6;
-      const std::uint32_t steps = to - from > word_mask_ ? word_mask_ + 1 : to - from;
-      for (std::uint32_t i = 1; i <= steps; ++i) words_[(from + i) & word_mask_] = 0;
+    if (sequence > top_) [[likely]] {
+      const std::uint32_t steps = (sequence >> 6) - (top_ >> 6);
+      if (steps > 0) clear_after(top_ >> 6, steps);
       top_ = sequence;
+    } else if (const Verdict verdict = check(sequence); verdict != Verdict::fresh) {
+      return verdict;
     }
     words_[(sequence >> 6) & word_mask_] |= std::uint64_t{1} << (sequence & 63);
     return Verdict::fresh;
@@ -51,6 +49,12 @@ class ReplayWindow {
   [[nodiscard]] std::uint32_t size() const { return size_; }
 
  private:
+  /// The words that the window comes to when it moves on.
+  void clear_after(std::uint32_t word, std::uint32_t steps) {
+    if (steps > word_mask_) steps = word_mask_ + 1;
+    for (std::uint32_t i = 1; i <= steps; ++i) words_[(word + i) & word_mask_] = 0;
+  }
+
   std::uint32_t top_ = 0;
   std::uint32_t size_ = 0;
   std::uint32_t word_mask_ = 0;
