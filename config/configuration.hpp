@@ -48,6 +48,8 @@ struct KeyServerGroup {
   unsigned rekey_lead_permille = 100;
   /// The other key servers of the group; null: it has none. Without what the policy says.
   std::shared_ptr<const coop::Options> redundancy;
+  std::string state_key_file;     ///< seals the replicated state; empty: the state directory's
+  std::string redundancy_digest;  ///< of the section's text, to see whether a reload changed it
 };
 
 struct CertificateAuthorityRole {

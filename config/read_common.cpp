@@ -29,6 +29,7 @@ const std::vector<DebugCategory>& debug_categories() {
       {"crypto isakmp", "phase 1: its events, and each ISAKMP message in and out"},
       {"crypto gdoi", "every event of key server and member, and refused GDOI messages"},
       {"crypto gdoi ks", "events of the key server: registrations, rekeys, acknowledgements"},
+      {"crypto gdoi ks coop", "events of co-operating key servers, and refused COOP messages"},
       {"crypto gdoi gm", "events of the member: registrations, rekeys, SAs"},
       {"crypto pki messages", "each SCEP message over HTTP: method, size, status"},
       {"crypto pki transactions", "enrolment: requests, grants, certificates, renewals"},

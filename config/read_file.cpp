@@ -331,6 +331,7 @@ Outcome read_text(std::string_view text, const std::string& name, const Files& f
     // What sections owe each other is worth a word only when each of them is right.
     if (!diagnostics.has_errors()) check_roles(diagnostics, out);
     if (!diagnostics.has_errors()) check_port_pairs(diagnostics, out);
+    if (!diagnostics.has_errors()) check_redundancy(diagnostics, out);
     complete_port_pairs(out);
     if (!diagnostics.has_errors()) outcome.configuration = std::move(out);
   }

@@ -150,25 +150,6 @@ void read_sa(ReadContext& context, const Json& value, const std::string& pointer
   group.policy.sas.push_back(std::move(out));
 }
 
-gdoi::AuthorizationRule read_rule(ReadContext& context, const Json& value,
-                                  const std::string& pointer,
-                                  const SectionSpec& section = sections::authorization) {
-  Object object(context, value, pointer, section);
-  gdoi::AuthorizationRule out;
-  out.subject = object.text("subject");
-  out.common_name = object.text("common_name");
-  out.organizational_unit = object.text("organizational_unit");
-  out.issuer = object.text("issuer");
-  out.san_dns = object.text("san_dns");
-  out.address = object.prefix("address");
-  object.finish();
-  if (value.is_object() && value.empty()) {
-    context.diagnostics.error(pointer, "a rule without a condition", "one condition at least",
-                              "it would admit everybody; add \"organizational_unit\" or another");
-  }
-  return out;
-}
-
 void read_group_lists(Object& object, const Names& names, KeyServerGroup& out) {
   ReadContext& context = object.context();
   if (!object.has("sas")) object.missing("sas", "a list of SAs");
@@ -180,77 +161,12 @@ void read_group_lists(Object& object, const Names& names, KeyServerGroup& out) {
   }
   if (!object.has("authorization")) object.missing("authorization", "a list of rules");
   object.each_item("authorization", 1000, [&](const Json& item, const std::string& pointer) {
-    out.policy.authorization.push_back(read_rule(context, item, pointer));
+    out.policy.authorization.push_back(read_rule(context, item, pointer, sections::authorization));
   });
   if (const Json* rules = object.child("authorization");
       rules && rules->is_array() && rules->empty()) {
     object.warn("authorization", "a rule", "as it is nobody may register");
   }
-}
-
-coop::Timers read_timers(Object& object) {
-  coop::Timers out;
-  out.announce = object.milliseconds("announce", out.announce, milliseconds(100), hours(1));
-  out.silent = object.milliseconds("silent", out.silent, milliseconds(100), hours(2));
-  out.dead = object.milliseconds("dead", out.dead, milliseconds(100), hours(4));
-  if (out.silent < out.announce + out.announce / 4) {
-    object.reject("silent", "1.25 times \"announce\" at least",
-                  "or one late announcement counts as silence");
-  }
-  if (out.dead < out.silent + out.silent / 2) {
-    object.reject("dead", "1.5 times \"silent\" at least",
-                  "or there is no time to ask before an election");
-  }
-  return out;
-}
-
-void read_peers(Object& object, coop::Options& out) {
-  if (!object.has("peers")) object.missing("peers", "a list of key servers");
-  object.each_item(
-      "peers", coop::servers_max - 1, [&](const Json& item, const std::string& pointer) {
-        const auto peer =
-            read_endpoint(item.is_string() ? item.get<std::string>() : std::string(), 848);
-        if (!peer) {
-          object.context().diagnostics.error(pointer, found_text(item),
-                                             "the address of a key server", peer.error());
-        } else if (std::any_of(out.peers.begin(), out.peers.end(),
-                               [&](const Endpoint& one) { return one.address == peer->address; })) {
-          object.context().diagnostics.error(pointer, found_text(item), "another key server",
-                                             "it is there already; remove it");
-        } else {
-          out.peers.push_back(*peer);
-        }
-      });
-}
-
-std::shared_ptr<const coop::Options> read_redundancy(ReadContext& context, const Json& value,
-                                                     const std::string& pointer) {
-  using coop::EvictInPartition;
-  using coop::KeySource;
-  Object object(context, value, pointer, sections::redundancy);
-  auto out = std::make_shared<coop::Options>();
-  out->priority = static_cast<std::uint16_t>(object.number("local_priority", 1, 1, 65535));
-  read_peers(object, *out);
-  object.each_item("authorization", 100, [&](const Json& item, const std::string& at) {
-    out->authorization.push_back(read_rule(context, item, at, sections::redundancy_authorization));
-  });
-  out->timers = read_timers(object);
-  out->preempt = object.flag("preempt", out->preempt);
-  out->lead_when_drifted = object.flag("lead_when_different", out->lead_when_drifted);
-  out->key_source =
-      object.choice<KeySource>("key_source", out->key_source,
-                               {{"derived", KeySource::derived}, {"random", KeySource::random}});
-  out->evict_in_partition = object.choice<EvictInPartition>(
-      "evict_in_partition", out->evict_in_partition,
-      {{"now", EvictInPartition::now}, {"at-merge", EvictInPartition::at_merge}});
-  out->refresh_after =
-      object.seconds("refresh", out->refresh_after, std::chrono::minutes(1), hours(24 * 365));
-  if (auto key = object.secret("state_key")) {
-    if (key->size() < 32) object.reject("state_key", "32 characters at least", "make it longer");
-    out->state_key = std::move(*key);
-  }
-  object.finish();
-  return out;
 }
 
 KeyServerGroup read_server_group(ReadContext& context, const Json& value,
@@ -274,7 +190,7 @@ KeyServerGroup read_server_group(ReadContext& context, const Json& value,
       {{"8", std::uint8_t{8}}, {"12", std::uint8_t{12}}, {"16", std::uint8_t{16}}});
   out.policy.send_exclusions = object.flag("send_exclusions", out.policy.send_exclusions);
   if (const Json* redundancy = object.child("redundancy")) {
-    out.redundancy = read_redundancy(context, *redundancy, child_pointer(pointer, "redundancy"));
+    read_redundancy(context, *redundancy, child_pointer(pointer, "redundancy"), out);
   }
   out.policy.members_max = object.number("members_max", out.policy.members_max, 1, 100'000);
   object.finish();

@@ -126,6 +126,10 @@ pki::TrustpointOptions read_trustpoint(ReadContext& context, const std::string& 
   for (const auto& key : names.keys) {
     if (key.label == label) out.key = key;
   }
+  if (out.key.imported) {
+    object.reject("key", "a key pair with \"source\": \"generate\"",
+                  "a trustpoint's key pair is made here and leaves this machine never");
+  }
   out.enrollment_url = read_url(object, "enrollment_url");
   out.subject_name = read_name(object, "subject_name");
   if (object.flag("include_hostname", true)) out.hostname = hostname;
@@ -162,17 +166,19 @@ pki::Days days_of(Object& object, std::string_view key, pki::Days otherwise) {
 
 std::vector<pki::KeyPairOptions> read_key_pairs(Object& file) {
   std::vector<pki::KeyPairOptions> out;
-  file.each_named("keys", 1000,
-                  [&](const std::string& label, const Json& value, const std::string& pointer) {
-                    Object object(file.context(), value, pointer, sections::key_pair);
-                    pki::KeyPairOptions key;
-                    key.label = label;
-                    key.type = object.choice("type", key.type, key_types());
-                    key.bits = read_modulus(object, key.type, key.bits);
-                    key.exportable = object.flag("exportable", key.exportable);
-                    object.finish();
-                    out.push_back(key);
-                  });
+  file.each_named(
+      "keys", 1000, [&](const std::string& label, const Json& value, const std::string& pointer) {
+        Object object(file.context(), value, pointer, sections::key_pair);
+        pki::KeyPairOptions key;
+        key.label = label;
+        key.type = object.choice("type", key.type, key_types());
+        key.bits = read_modulus(object, key.type, key.bits);
+        key.exportable = object.flag("exportable", key.exportable);
+        key.imported =
+            object.choice<bool>("source", false, {{"generate", false}, {"import", true}});
+        object.finish();
+        out.push_back(key);
+      });
   return out;
 }
 

@@ -42,6 +42,14 @@ struct Names {
 [[nodiscard]] std::map<std::string, Profile> read_profiles(Object& file);
 [[nodiscard]] KeyServerRole read_key_server(ReadContext& context, const Json& value,
                                             const Names& names);
+/// A group's section `redundancy`, into the group.
+void read_redundancy(ReadContext& context, const Json& value, const std::string& pointer,
+                     KeyServerGroup& group);
+/// What redundancy owes to the rest of the file.
+void check_redundancy(Diagnostics& diagnostics, const Configuration& configuration);
+[[nodiscard]] gdoi::AuthorizationRule read_rule(ReadContext& context, const Json& value,
+                                                const std::string& pointer,
+                                                const SectionSpec& section);
 [[nodiscard]] GroupMemberRole read_group_member(ReadContext& context, const Json& value,
                                                 const Names& names);
 

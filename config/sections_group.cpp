@@ -78,9 +78,10 @@ constexpr auto redundancy_fields = std::to_array<FieldSpec>({
     {"evict_in_partition", "now or at-merge", "now",
      "when an eviction takes effect while a key server is unreachable: see docs/coop-protocol.md"},
     {"refresh", "duration", "1d", "new randomness for the keys when all key servers are there"},
-    {"state_key", "secret", "",
-     "32 characters or more: seals the replicated state on the disk; without it the files' mode "
-     "protects it"},
+    {"state_key_file", "path", "",
+     "the key that seals the replicated state on the disk; made with mode 0600 if it is not there "
+     "and no state is; without it coop/state.key in the state directory, which a copy of that "
+     "directory takes along: name a path on another disk if that shall not open the state"},
 });
 
 constexpr auto rekey_fields = std::to_array<FieldSpec>({

@@ -11,6 +11,9 @@ constexpr auto key_pair_fields = std::to_array<FieldSpec>({
     {"modulus", "2048..8192", "3072", "RSA only: bits, in steps of one"},
     {"exportable", "true or false", "false",
      "lets `cohort crypto key export` hand out the private key"},
+    {"source", "generate or import", "generate",
+     "generate: made at start if it is not there; import: never made here, what needs it waits for "
+     "`cohort crypto key import`, as a second key server's rekey signing key"},
 });
 
 constexpr auto trustpoint_fields = std::to_array<FieldSpec>({

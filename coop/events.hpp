@@ -9,17 +9,22 @@ inline constexpr EventKind ks_add{"GDOI", Severity::notice, "COOP_KS_ADD",
                                   "a key server was added to the group's peers"};
 inline constexpr EventKind ks_remove{"GDOI", Severity::notice, "COOP_KS_REMOVE",
                                      "a key server was removed from the group's peers"};
-inline constexpr EventKind ks_election{"GDOI", Severity::notice, "COOP_KS_ELECTION",
-                                       "KS entering election mode"};
-inline constexpr EventKind ks_trans_to_pri{"GDOI", Severity::notice, "COOP_KS_TRANS_TO_PRI",
-                                           "this KS transitioned to Primary"};
-inline constexpr EventKind ks_trans_to_sec{"GDOI", Severity::notice, "COOP_KS_TRANS_TO_SEC",
-                                           "this KS transitioned to Secondary"};
-inline constexpr EventKind ks_unreach{
-    "GDOI", Severity::error, "COOP_KS_UNREACH",
-    "Cooperative KS is unreachable; check that it runs and that UDP 848 passes"};
-inline constexpr EventKind ks_reach{"GDOI", Severity::notice, "COOP_KS_REACH",
-                                    "Reachability restored with Cooperative KS"};
+inline constexpr EventKind ks_election{
+    "GDOI", Severity::notice, "COOP_KS_ELECTION",
+    "KS entering election mode in group {group} (Previous Primary = "
+    "{previous_primary})"};
+inline constexpr EventKind ks_trans_to_pri{
+    "GDOI", Severity::notice, "COOP_KS_TRANS_TO_PRI",
+    "KS {ks} in group {group} transitioned to Primary (Previous "
+    "Primary = {previous_primary})"};
+inline constexpr EventKind ks_trans_to_sec{
+    "GDOI", Severity::notice, "COOP_KS_TRANS_TO_SEC",
+    "this KS in group {group} transitioned to Secondary of {primary}"};
+inline constexpr EventKind ks_unreach{"GDOI", Severity::error, "COOP_KS_UNREACH",
+                                      "Cooperative KS {ks} Unreachable in group {group}"};
+inline constexpr EventKind ks_reach{
+    "GDOI", Severity::notice, "COOP_KS_REACH",
+    "Reachability restored with Cooperative KS {ks} in group {group}."};
 inline constexpr EventKind ks_unauth{
     "GDOI", Severity::warning, "COOP_KS_UNAUTH",
     "contact from a peer that is not authorized as a key server of the group"};

@@ -226,7 +226,7 @@ class Group {
   bool policy_set_ = false;
 
   Role role_ = Role::listening;
-  std::optional<IpAddress> followed_, previous_primary_;
+  std::optional<IpAddress> followed_, previous_primary_, reported_primary_;
   TimePoint started_{}, last_run_{};
   TimePoint next_announce_ = never, next_request_ = never;
   TimePoint listen_until_ = never, window_until_ = never, await_until_ = never;

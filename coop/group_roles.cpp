@@ -10,7 +10,7 @@ namespace cohort::coop {
 namespace {
 
 std::string text_of(const std::optional<IpAddress>& address) {
-  return address ? address->text() : "Unknown";
+  return address ? address->text() : "NONE";
 }
 
 }  // namespace
@@ -122,6 +122,13 @@ void Group::follow(TimePoint now, Role before) {
     next_preempt_ = now + options_.timers.silent;
   }
   retries_ = 0;
+  if (followed_ != reported_primary_) {
+    world_.outbox.report({&events::ks_trans_to_pri,
+                          {{"group", options_.group_name},
+                           {"ks", text_of(followed_)},
+                           {"previous_primary", text_of(reported_primary_)}}});
+    reported_primary_ = followed_;
+  }
   for (const Peer& peer : peers_) {
     if (followed_ != peer.end.address) continue;
     next_request_ = peer.last_heard + options_.timers.silent;
@@ -167,7 +174,8 @@ void Group::take_office(TimePoint now) {
   world_.outbox.report({&events::ks_trans_to_pri,
                         {{"group", options_.group_name},
                          {"ks", options_.local.address.text()},
-                         {"Previous Primary", text_of(previous_primary_)}}});
+                         {"previous_primary", text_of(previous_primary_)}}});
+  reported_primary_ = options_.local.address;
   complete_prepared(now);
   announce_all(now);
 }

@@ -161,7 +161,7 @@ std::uint32_t Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t la
 // ---- disk ---------------------------------------------------------------------------------------
 
 std::string Group::blob_name(unsigned bucket) const {
-  return fmt::format("coop/{}/{}", to_hex(as_bytes(options_.group_name)), bucket);
+  return state_name(options_.group_name, bucket);
 }
 
 bool Group::persist(TimePoint now) {

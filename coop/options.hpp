@@ -39,8 +39,6 @@ struct Options {
   bool lead_when_drifted = false;  ///< rank normally though the policy differs from the primary's
   KeySource key_source = KeySource::derived;
   EvictInPartition evict_in_partition = EvictInPartition::now;
-  /// Share the rekey signing key among the servers.
-  bool replicate_signing_key = false;
   std::chrono::milliseconds pseudotime_tolerance{10'000};
   std::chrono::seconds refresh_after{86'400};  ///< new randomness; 0: never by itself
   /// Seals what is stored: 32 octets or more. Empty: stored as it is, in files of mode 0600.

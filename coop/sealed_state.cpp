@@ -6,6 +6,7 @@
 #include "controlplane/crypto/hash.hpp"
 #include "coop/key_schedule.hpp"
 #include "coop/reasons.hpp"
+#include "coop/replica.hpp"
 
 namespace cohort::coop {
 
@@ -29,6 +30,14 @@ Secret cipher_key(const Secret& state_key) {
 }
 
 }  // namespace
+
+std::string state_name(std::string_view group, unsigned bucket) {
+  return fmt::format("coop/{}/{}", to_hex(as_bytes(group)), bucket);
+}
+
+std::string state_head_name(std::string_view group) {
+  return state_name(group, Replica::buckets);
+}
 
 Result<Bytes> seal_state(Random& random, const Secret& state_key, std::string_view name,
                          ByteView octets) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "controlplane/base/secret.hpp"
@@ -14,6 +15,11 @@
 /// the tag is a SHA-256, which finds damage but no forger; the file's mode (0600) is all that
 /// protects it.
 namespace cohort::coop {
+
+/// Where a group's state lies in the Store: buckets of the replica, then the head, which is there
+/// from the first start on.
+[[nodiscard]] std::string state_name(std::string_view group, unsigned bucket);
+[[nodiscard]] std::string state_head_name(std::string_view group);
 
 [[nodiscard]] Result<Bytes> seal_state(Random& random, const Secret& state_key,
                                        std::string_view name, ByteView octets);

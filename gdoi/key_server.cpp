@@ -115,7 +115,9 @@ Status KeyServer::remove_group(TimePoint now, std::string_view name) {
   impl_->world.outbox.report({&events::ks_group_delete, {{"group", std::string(name)}}});
   const auto at = std::find_if(impl_->groups.begin(), impl_->groups.end(),
                                [&](const auto& owned) { return owned.get() == group; });
-  if (!group->finish_closing()) impl_->closing.push_back(std::move(*at));
+  // With other key servers they tell the members what is to be told, and the authority goes now.
+  const bool alone = group->state().options.authority == nullptr;
+  if (!group->finish_closing() && alone) impl_->closing.push_back(std::move(*at));
   impl_->groups.erase(at);
   return closed;
 }

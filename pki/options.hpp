@@ -28,6 +28,7 @@ struct KeyPairOptions {
   crypto::KeyType type = crypto::KeyType::rsa;
   unsigned bits = 3072;
   bool exportable = false;
+  bool imported = false;  ///< never made here: an operator imports it
 };
 
 /// Extended key usages that we write and ask for (RFC 5280 section 4.2.1.12, RFC 4945 5.1.3.12).

@@ -28,7 +28,9 @@ struct EventKind {
   std::string_view facility;  ///< "GDOI", "CRYPTO", "PKI", "IKE", …
   Severity severity;
   std::string_view mnemonic;  ///< "GM_REGS_COMPL"; stable
-  std::string_view sentence;  ///< what happened; fields are appended as key=value
+  /// What happened. "{name}" stands for the field of that name; the others are appended as
+  /// key=value.
+  std::string_view sentence;
 };
 
 /// Something that happened, for the operator. Holds no secret.
@@ -38,6 +40,8 @@ struct Event {
 
   /// "%GDOI-5-GM_REGS_COMPL: sentence (key=value, …)".
   [[nodiscard]] std::string text() const;
+  /// The sentence alone, with its fields filled in.
+  [[nodiscard]] std::string sentence() const;
 };
 
 /// A refused input: what counted, from whom. Reported through World.events as well, with the

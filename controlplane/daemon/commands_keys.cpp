@@ -125,6 +125,7 @@ Result<Json> key_import(Daemon& daemon, const Arguments& arguments) {
   zeroize(pem);
   if (!pair) return fail(pair.error());
   daemon.audit("crypto key import", label);
+  daemon.on_key_stored();
   return pair_json(*pair);
 }
 

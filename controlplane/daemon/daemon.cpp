@@ -82,6 +82,7 @@ Result<std::unique_ptr<Daemon>> Daemon::start(config::Configuration configuratio
 
 Status Daemon::start_keys() {
   for (const pki::KeyPairOptions& options : configuration_.keys) {
+    if (options.imported) continue;
     COHORT_TRY(const auto found, runtime_->keys->find(options.label));
     if (found) continue;
     COHORT_TRY(const auto made, runtime_->keys->generate(options));
@@ -154,37 +155,6 @@ Status Daemon::bind(const Endpoint& local) {
     runtime_->outbox.report(Event{&events::address_missing, {{"address", local.text()}}});
   }
   return {};
-}
-
-Status Daemon::add_server_group(const config::KeyServerGroup& group) {
-  const std::string& label = group.policy.rekey.signing_key;
-  COHORT_TRY(const auto key, runtime_->keys->find(label));
-  if (!key) return fail(no_signing_key, label);
-  gdoi::KeyServerOptions options{group.policy, key->key, configuration_.key_server->local};
-  options.push_size_max = group.push_size_max;
-  options.rekey_lead_permille = group.rekey_lead_permille;
-  const TimePoint now = runtime_->clock.now();
-  if (!group.redundancy) return server_->add_server_group(now, std::move(options), std::nullopt);
-  return server_->add_server_group(now, std::move(options), redundancy_of(group));
-}
-
-coop::Options Daemon::redundancy_of(const config::KeyServerGroup& group) const {
-  const coop::Options& from = *group.redundancy;
-  coop::Options out;
-  out.group_name = group.policy.name;
-  out.group = group.policy.id;
-  out.local = configuration_.key_server->local;
-  out.priority = from.priority;
-  out.peers = from.peers;
-  out.authorization = from.authorization;
-  out.timers = from.timers;
-  out.preempt = from.preempt;
-  out.lead_when_drifted = from.lead_when_drifted;
-  out.key_source = from.key_source;
-  out.evict_in_partition = from.evict_in_partition;
-  out.refresh_after = from.refresh_after;
-  out.state_key = from.state_key.clone();
-  return out;
 }
 
 Status Daemon::start_key_server() {

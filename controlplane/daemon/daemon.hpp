@@ -35,6 +35,8 @@ class Daemon {
   void reload(std::function<void(Status)> done);
   /// An admin request; answers now or later.
   void handle(const AdminRequest& request, AdminServer::Answer answer);
+  /// A key pair has come: groups that waited for it begin to be served.
+  void on_key_stored();
   /// Call after anything that may have moved a deadline.
   void touch();
 
@@ -64,7 +66,8 @@ class Daemon {
   Status start_sockets();
   Status start_admin();
   Status add_server_group(const config::KeyServerGroup& group);
-  [[nodiscard]] coop::Options redundancy_of(const config::KeyServerGroup& group) const;
+  [[nodiscard]] Result<coop::Options> redundancy_of(const config::KeyServerGroup& group);
+  [[nodiscard]] bool waits_for_key(const config::KeyServerGroup& group);
   Status bind(const Endpoint& local);
   void make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<void()> done);
   void store_key(const pki::KeyPairOptions& wanted, Result<crypto::PrivateKey> made);
@@ -85,6 +88,7 @@ class Daemon {
   std::unique_ptr<GroupNode> server_;
   std::unique_ptr<GroupNode> member_;
   std::unique_ptr<AdminServer> admin_;
+  std::vector<std::string> waiting_groups_;  ///< for their signing keys to be imported
   bool reloading_ = false;
   EventLoop::Watch timer_;
   std::vector<EventLoop::Watch> watches_;

@@ -35,7 +35,7 @@ std::vector<std::string_view> categories_of(const EventKind& kind) {
   if (kind.facility == "PKI") return {"crypto pki transactions", "crypto pki api"};
   if (kind.facility == "DATAPLANE") return {"dataplane"};
   if (kind.facility != "GDOI" && kind.facility != "CRYPTO") return {};
-  if (begins("COOP")) return {"crypto gdoi ks coop"};
+  if (begins("COOP") || begins("PSEUDO_TIME")) return {"crypto gdoi ks coop", "crypto gdoi ks"};
   if (begins("KS") || begins("UNAUTHORIZED") || begins("POLICY")) return {"crypto gdoi ks"};
   return {"crypto gdoi gm"};
 }
@@ -44,6 +44,7 @@ std::string_view category_of_refusal(std::string_view where) {
   if (where.find("scep") != std::string_view::npos || where.find("pki") != std::string_view::npos) {
     return "crypto pki validation";
   }
+  if (where.find("coop") != std::string_view::npos) return "crypto gdoi ks coop";
   if (where.find("gdoi") != std::string_view::npos) return "crypto gdoi";
   return "crypto isakmp";
 }
@@ -65,7 +66,7 @@ std::string line_of(const nlohmann::json& json) {
 
 std::string event_json(const Event& event, WallTime time) {
   nlohmann::json json = json_of(event.kind->facility, event.kind->severity, event.kind->mnemonic,
-                                event.kind->sentence, time);
+                                event.sentence(), time);
   nlohmann::json fields = nlohmann::json::object();
   for (const auto& [name, value] : event.fields) fields[std::string(name)] = value;
   json["fields"] = std::move(fields);

@@ -26,6 +26,10 @@ inline constexpr EventKind send_trouble{"SYS", Severity::warning, "SEND_FAILED",
                                         "datagrams can't be sent; check addresses and routes"};
 inline constexpr EventKind key_made{"PKI", Severity::notice, "KEY_GENERATED",
                                     "a key pair was made"};
+inline constexpr EventKind no_rsa_keys{
+    "GDOI", Severity::alert, "KS_NO_RSA_KEYS",
+    "group {group} waits for its rekey signing key {label}: import it from another key server with "
+    "`cohort crypto key import`"};
 inline constexpr EventKind lab_keys_exported{
     "SYS", Severity::alert, "LAB_KEYS_EXPORTED",
     "TRAFFIC KEYS WERE EXPORTED: whoever has them reads the group's traffic"};

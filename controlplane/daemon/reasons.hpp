@@ -30,6 +30,10 @@ inline constexpr Reason no_group{"no_group", "there is no group of this name"};
 inline constexpr Reason no_signing_key{"no_signing_key",
                                        "the key pair that signs rekeys is not in the store; make "
                                        "it with `cohort crypto key generate` or import it"};
+inline constexpr Reason state_key_unusable{
+    "state_key_unusable",
+    "the key that seals the state of a group with other key servers can't be used; bring back the "
+    "file, or remove it together with the state, which then comes from the other key servers"};
 inline constexpr Reason bad_admin_request{"bad_admin_request",
                                           "the request is not a JSON object with a command"};
 inline constexpr Reason unknown_command{"unknown_command", "there is no such command"};

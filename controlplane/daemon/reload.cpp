@@ -77,6 +77,7 @@ void Daemon::make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<vo
   while (!wanted.empty()) {
     const pki::KeyPairOptions next = wanted.back();
     wanted.pop_back();
+    if (next.imported) continue;
     const auto found = runtime_->keys->find(next.label);
     if (found && *found) continue;
     if (!found) {
@@ -155,18 +156,25 @@ bool Daemon::apply_groups(const config::Configuration& fresh) {
   for (const auto& group : role.groups) {
     const std::string& name = group.policy.name;
     if (find_group(*fresh.key_server, name) != nullptr) continue;
+    if (std::erase(waiting_groups_, name) != 0) continue;  // it was never served
     if (!check(name, server_->remove_server_group(now, name))) result.push_back(group);
   }
   for (const auto& group : fresh.key_server->groups) {
     const std::string& name = group.policy.name;
     const auto* before = find_group(role, name);
-    const bool done =
-        check(name, before == nullptr ? add_server_group(group)
+    // What waits for its key is added as a whole when that comes.
+    const bool waited = std::erase(waiting_groups_, name) != 0;
+    const bool done = check(name, before == nullptr || waited
+                                      ? add_server_group(group)
                                       : server_->server()->update_policy(now, group.policy));
     if (done || before != nullptr) result.push_back(done ? group : *before);
     if (before != nullptr && before->policy.rekey.signing_key != group.policy.rekey.signing_key) {
       runtime_->outbox.report(
           Event{&events::restart_needed, {{"section", "signing_key of group " + name}}});
+    }
+    if (before != nullptr && !waited && before->redundancy_digest != group.redundancy_digest) {
+      runtime_->outbox.report(
+          Event{&events::restart_needed, {{"section", "redundancy of group " + name}}});
     }
   }
   role.groups = std::move(result);

@@ -88,6 +88,26 @@ TEST(Examples, KeyServerOfTheSeedLab) {
   EXPECT_EQ(policy.authorization[0].organizational_unit, "GETVPN_GM");
 }
 
+// S10, S15, S18.
+TEST(Examples, TwoKeyServersOfTheSeedLabCoOperate) {
+  const Configuration one = load("ks1.json"), two = load("ks2.json");
+  ASSERT_TRUE(one.key_server && two.key_server);
+  const KeyServerGroup& first = one.key_server->groups.at(0);
+  const KeyServerGroup& second = two.key_server->groups.at(0);
+  ASSERT_TRUE(first.redundancy && second.redundancy);
+  EXPECT_EQ(first.redundancy->priority, 100);
+  EXPECT_EQ(second.redundancy->priority, 75);
+  EXPECT_EQ(first.redundancy->peers.at(0).address, two.key_server->local.address);
+  EXPECT_EQ(second.redundancy->peers.at(0).address, one.key_server->local.address);
+  EXPECT_EQ(first.redundancy->timers.announce, std::chrono::seconds(20));
+  EXPECT_EQ(first.redundancy->timers.silent, std::chrono::seconds(30));
+  EXPECT_EQ(first.redundancy->timers.dead, std::chrono::seconds(60));
+  // The signing key is made once, and taken to the other one.
+  EXPECT_TRUE(one.keys.at(0).exportable);
+  EXPECT_TRUE(two.keys.at(0).imported);
+  EXPECT_EQ(first.policy.sas.at(0).acl, second.policy.sas.at(0).acl);
+}
+
 // S19.
 TEST(Examples, GroupMemberOfTheSeedLab) {
   const Configuration gm = load("gm1.json");
@@ -99,7 +119,7 @@ TEST(Examples, GroupMemberOfTheSeedLab) {
   ASSERT_EQ(gm.dataplane->port_pairs.size(), 1u);
   EXPECT_FALSE(gm.dataplane->eal.hugepages);
   // The servers are told to the dataplane without saying them twice.
-  ASSERT_EQ(gm.dataplane->port_pairs[0].control_peers.size(), 1u);
+  ASSERT_EQ(gm.dataplane->port_pairs[0].control_peers.size(), 2u);
   EXPECT_EQ(gm.dataplane->port_pairs[0].control_peers[0].text(), "10.191.61.114");
 }
 

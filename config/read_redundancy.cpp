@@ -1,0 +1,139 @@
+// The other key servers of a group.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "config/reader.hpp"
+#include "config/sections.hpp"
+#include "controlplane/crypto/hash.hpp"
+
+namespace cohort::config {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+
+gdoi::AuthorizationRule read_rule(ReadContext& context, const Json& value,
+                                  const std::string& pointer, const SectionSpec& section) {
+  Object object(context, value, pointer, section);
+  gdoi::AuthorizationRule out;
+  out.subject = object.text("subject");
+  out.common_name = object.text("common_name");
+  out.organizational_unit = object.text("organizational_unit");
+  out.issuer = object.text("issuer");
+  out.san_dns = object.text("san_dns");
+  out.address = object.prefix("address");
+  object.finish();
+  if (value.is_object() && value.empty()) {
+    context.diagnostics.error(pointer, "a rule without a condition", "one condition at least",
+                              "it would admit everybody; add \"organizational_unit\" or another");
+  }
+  return out;
+}
+
+namespace {
+
+coop::Timers read_timers(Object& object) {
+  coop::Timers out;
+  out.announce = object.milliseconds("announce", out.announce, milliseconds(100), hours(1));
+  out.silent = object.milliseconds("silent", out.silent, milliseconds(100), hours(2));
+  out.dead = object.milliseconds("dead", out.dead, milliseconds(100), hours(4));
+  if (out.silent < out.announce + out.announce / 4) {
+    object.reject("silent", "1.25 times \"announce\" at least",
+                  "or one late announcement counts as silence");
+  }
+  if (out.dead < out.silent + out.silent / 2) {
+    object.reject("dead", "1.5 times \"silent\" at least",
+                  "or there is no time to ask before an election");
+  }
+  return out;
+}
+
+void read_peers(Object& object, coop::Options& out) {
+  if (!object.has("peers")) object.missing("peers", "a list of key servers");
+  object.each_item(
+      "peers", coop::servers_max - 1, [&](const Json& item, const std::string& pointer) {
+        const auto peer =
+            read_endpoint(item.is_string() ? item.get<std::string>() : std::string(), 848);
+        if (!peer) {
+          object.context().diagnostics.error(pointer, found_text(item),
+                                             "the address of a key server", peer.error());
+        } else if (std::any_of(out.peers.begin(), out.peers.end(),
+                               [&](const Endpoint& one) { return one.address == peer->address; })) {
+          object.context().diagnostics.error(pointer, found_text(item), "another key server",
+                                             "it is there already; remove it");
+        } else {
+          out.peers.push_back(*peer);
+        }
+      });
+}
+
+}  // namespace
+
+void read_redundancy(ReadContext& context, const Json& value, const std::string& pointer,
+                     KeyServerGroup& group) {
+  using coop::EvictInPartition;
+  using coop::KeySource;
+  Object object(context, value, pointer, sections::redundancy);
+  auto out = std::make_shared<coop::Options>();
+  out->priority = static_cast<std::uint16_t>(object.number("local_priority", 1, 1, 65535));
+  read_peers(object, *out);
+  object.each_item("authorization", 100, [&](const Json& item, const std::string& at) {
+    out->authorization.push_back(read_rule(context, item, at, sections::redundancy_authorization));
+  });
+  out->timers = read_timers(object);
+  out->preempt = object.flag("preempt", out->preempt);
+  out->lead_when_drifted = object.flag("lead_when_different", out->lead_when_drifted);
+  out->key_source =
+      object.choice<KeySource>("key_source", out->key_source,
+                               {{"derived", KeySource::derived}, {"random", KeySource::random}});
+  out->evict_in_partition = object.choice<EvictInPartition>(
+      "evict_in_partition", out->evict_in_partition,
+      {{"now", EvictInPartition::now}, {"at-merge", EvictInPartition::at_merge}});
+  out->refresh_after =
+      object.seconds("refresh", out->refresh_after, std::chrono::minutes(1), hours(24 * 365));
+  group.state_key_file = object.text_or("state_key_file", "");
+  if (!group.state_key_file.empty() && group.state_key_file.front() != '/')
+    object.reject("state_key_file", "an absolute path", "write it from / on");
+  object.finish();
+  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  group.redundancy_digest = to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes(text)}));
+  group.redundancy = std::move(out);
+}
+
+void check_redundancy(Diagnostics& diagnostics, const Configuration& configuration) {
+  if (!configuration.key_server) return;
+  const KeyServerRole& role = *configuration.key_server;
+  const auto& policies = configuration.isakmp.policies;
+  const bool by_certificate = std::any_of(policies.begin(), policies.end(), [](const auto& policy) {
+    return policy.auth != ike::AuthMethod::pre_shared_key;
+  });
+  for (std::size_t i = 0; i < role.groups.size(); ++i) {
+    const auto& redundancy = role.groups[i].redundancy;
+    if (!redundancy) continue;
+    const std::string at = fmt::format("/key_server/groups/{}/redundancy", i);
+    if (role.local.address.is_unspecified()) {
+      diagnostics.error("/key_server/address", role.local.address.text(),
+                        "the address that the other key servers know",
+                        "name one; a group with redundancy needs it");
+    }
+    if (by_certificate && redundancy->authorization.empty()) {
+      diagnostics.error(
+          at + "/authorization", "nothing", "a rule that the key servers' certificates fit",
+          "or any certificate of a member would do; add { \"organizational_unit\": … }");
+    }
+    for (std::size_t j = 0; j < redundancy->peers.size(); ++j) {
+      const IpAddress& peer = redundancy->peers[j].address;
+      const std::string here = fmt::format("{}/peers/{}", at, j);
+      if (peer == role.local.address) {
+        diagnostics.error(here, peer.text(), "another key server",
+                          "it is our own address; remove it");
+      } else if (peer.is_v4() != role.local.address.is_v4() || peer.is_multicast() ||
+                 peer.is_unspecified()) {
+        diagnostics.error(here, peer.text(),
+                          "a unicast address of the family of /key_server/address",
+                          "key servers reach each other from that address");
+      }
+    }
+  }
+}
+
+}  // namespace cohort::config
