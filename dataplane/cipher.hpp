@@ -94,11 +94,14 @@ class Cipher {
   void prepare_jobs(const SuiteCode& code);
   void seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
   void open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
+  void find_short_text();
   IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
 
   Manager manager_;
-  /// For SHA-256 over short packets: an AVX2 manager has SHA-NI, which beats AVX512 lanes there.
+  /// For SHA-256 over short packets: an AVX2 manager has SHA-NI, which on some CPUs beats AVX512
+  /// lanes there: where the mean text of a burst is below this.
   Manager short_sha256_;
+  std::uint32_t short_text_ = 0;
   alignas(64) std::array<IMB_JOB, burst_max> jobs_{};
   alignas(64) std::array<std::array<std::uint8_t, 32>, burst_max> tags_{};
   std::array<std::uint8_t, burst_max> order_{};

@@ -45,6 +45,12 @@ class ReplayWindow {
     return Verdict::fresh;
   }
 
+  /// As new.
+  void forget() {
+    top_ = 0;
+    for (std::uint32_t i = 0; i <= word_mask_ && words_; ++i) words_[i] = 0;
+  }
+
   [[nodiscard]] std::uint32_t top() const { return top_; }
   [[nodiscard]] std::uint32_t size() const { return size_; }
 

@@ -25,11 +25,12 @@ using dataplane::StageClock;
 using dataplane::Suite;
 
 struct Options {
-  bool quick = false;
   bool no_huge = false;
   std::string json;
-  std::string csv;
+  unsigned rounds = 101;
   unsigned entries = 100;
+  unsigned sas = 1;
+  Ip ip = Ip::v4;
   std::uint16_t window = 64;
   std::vector<std::string> suites{"gcm128", "gcm256", "cbc128-sha1", "cbc256-sha256"};
   std::vector<std::string> directions{"enc", "dec"};
@@ -39,12 +40,15 @@ struct Options {
 struct Sample {
   std::vector<double> values;  ///< cycles per packet, one a round
   [[nodiscard]] double best() const { return *std::ranges::min_element(values); }
-  [[nodiscard]] double median() const {
+  /// What a share of the values is below.
+  [[nodiscard]] double quantile(double share) const {
     std::vector<double> sorted = values;
-    std::ranges::nth_element(sorted,
-                             sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2));
-    return sorted[sorted.size() / 2];
+    const auto at = sorted.begin() +
+                    static_cast<std::ptrdiff_t>(share * static_cast<double>(sorted.size() - 1));
+    std::ranges::nth_element(sorted, at);
+    return *at;
   }
+  [[nodiscard]] double median() const { return quantile(0.5); }
 };
 
 struct Row {
@@ -72,33 +76,19 @@ double timed(std::uint64_t cycles, const Lap& lap_once) {
   return static_cast<double>(now - start) / static_cast<double>(packets);
 }
 
-Row measure(const Options& options, const std::string& suite, const std::string& direction,
-            const std::string& size, rte_mempool& pool, const std::string& directory) {
-  Row row{suite, direction, size, {}, {}, {}, {}, 0};
-  Rig::Options rig_options;
-  rig_options.suite = suite_named(suite);
-  rig_options.encrypt = direction == "enc";
-  rig_options.inner_sizes = sizes_of(size);
-  rig_options.entries = options.entries;
-  rig_options.replay_window = options.window;
-  for (const std::uint32_t s : rig_options.inner_sizes) row.mean_size += s;
-  row.mean_size /= static_cast<double>(rig_options.inner_sizes.size());
-  Rig rig(rig_options, pool, directory);
-  Limit limit(Rig::sa_for(rig_options.suite), rig_options.encrypt, rig_options.inner_sizes);
-  const std::uint64_t sample = rte_get_tsc_hz() / 2500;  // 0.4 ms
-  const unsigned rounds = options.quick ? 101 : 501;
-  for (unsigned round = 0; round < rounds; ++round) {
-    row.ours.values.push_back(timed(sample, [&] { return rig.lap_through_worker(); }));
-    row.io.values.push_back(timed(sample, [&] { return rig.lap_through_io(); }));
-    double crypto = timed(sample, [&] { return limit.run(false), limit.packets(); });
-    if (limit.has_second())
-      crypto = std::min(crypto, timed(sample, [&] { return limit.run(true), limit.packets(); }));
-    row.crypto.values.push_back(crypto);
-  }
-  // Stages by the clock in the pipeline, in the best of rounds of their own: reading it costs a
-  // little.
+/// The least of the limit's ways, each for about `cycles`.
+double crypto_limit(Limit& limit, std::uint64_t cycles) {
+  double least = 1e9;
+  for (unsigned way = 0; way < limit.ways(); ++way)
+    least = std::min(least, timed(cycles, [&] { return limit.run(way), limit.packets(); }));
+  return least;
+}
+
+/// Stages by the clock in the pipeline, in the best of rounds of their own: reading it costs a
+/// little.
+void measure_stages(Rig& rig, unsigned rounds, std::uint64_t sample, Row& row) {
   double best = 1e9;
-  for (unsigned round = 0; round < rounds / 4; ++round) {
+  for (unsigned round = 0; round < rounds; ++round) {
     StageClock clock;
     rig.worker().pipeline().clock = &clock;
     std::uint64_t packets = 0;
@@ -113,6 +103,32 @@ Row measure(const Options& options, const std::string& suite, const std::string&
     for (std::size_t i = 0; i < row.stages.size(); ++i)
       row.stages[i] = static_cast<double>(clock.cycles[i]) / static_cast<double>(packets);
   }
+}
+
+Row measure(const Options& options, const std::string& suite, const std::string& direction,
+            const std::string& size, rte_mempool& pool, const std::string& directory) {
+  Row row{suite, direction, size, {}, {}, {}, {}, 0};
+  Rig::Options rig_options;
+  rig_options.suite = suite_named(suite);
+  rig_options.encrypt = direction == "enc";
+  // A lap meets every SA.
+  rig_options.inner_sizes = sizes_of(size, std::max(lap, options.sas));
+  rig_options.ip = options.ip;
+  rig_options.entries = options.entries;
+  rig_options.sas = options.sas;
+  rig_options.replay_window = options.window;
+  for (const std::uint32_t s : rig_options.inner_sizes) row.mean_size += s;
+  row.mean_size /= static_cast<double>(rig_options.inner_sizes.size());
+  Rig rig(rig_options, pool, directory);
+  Limit limit(Rig::sa_for(rig_options.suite), options.sas, rig_options.encrypt,
+              rig_options.inner_sizes);
+  const std::uint64_t sample = rte_get_tsc_hz() / 2500;  // 0.4 ms
+  for (unsigned round = 0; round < options.rounds; ++round) {
+    row.ours.values.push_back(timed(sample, [&] { return rig.lap_through_worker(); }));
+    row.io.values.push_back(timed(sample, [&] { return rig.lap_through_io(); }));
+    row.crypto.values.push_back(crypto_limit(limit, sample));
+  }
+  measure_stages(rig, options.rounds / 4 + 1, sample, row);
   for (std::size_t i = 0; i < dataplane::drop_reason_count; ++i)
     if (rig.counters().drops[i] != 0)
       throw std::runtime_error(
@@ -123,10 +139,12 @@ Row measure(const Options& options, const std::string& suite, const std::string&
 void print_header(const Options& options) {
   fmt::print(
       "# TSC cycles per packet, best of {} rounds of 0.4 ms (median in brackets); floor = crypto + "
-      "I/O;\n# inner IPv4 packets, {} policy entries, {} flows, replay window {}, {} pages, TSC {} "
-      "MHz, IPsec-MB {}\n",
-      options.quick ? 101 : 501, options.entries, lap, options.window,
-      options.no_huge ? "4 KiB" : "2 MiB", rte_get_tsc_hz() / 1'000'000, imb_get_version_str());
+      "I/O;\n# inner IPv{} packets, {} policy entries, {} SAs, {} flows, replay window {}, {} "
+      "pages, "
+      "TSC {} MHz, IPsec-MB {}\n",
+      options.rounds, options.ip == Ip::v6 ? 6 : 4, options.entries, options.sas,
+      std::max(lap, options.sas), options.window, options.no_huge ? "4 KiB" : "2 MiB",
+      rte_get_tsc_hz() / 1'000'000, imb_get_version_str());
   fmt::print("{:14}{:4}{:>5} {:>13} {:>7} {:>5} {:>6} {:>14} {:>6} {:>7}   {}\n", "suite", "dir",
              "size", "ours", "crypto", "i/o", "floor", "floor/ours", "Mpps", "Gbit/s",
              "classify lookup judge esp settle (esp contains the crypto)");
@@ -149,16 +167,23 @@ void print(const Row& row) {
   std::fflush(stdout);
 }
 
-nlohmann::json to_json(const Row& row) {
+nlohmann::json to_json(const Sample& sample) {
+  return {{"best", sample.best()}, {"low", sample.quantile(0.1)}, {"median", sample.median()}};
+}
+
+nlohmann::json to_json(const Row& row, const Options& options) {
   return {{"suite", row.suite},
           {"direction", row.direction},
           {"size", row.size},
-          {"ours_tsc", row.ours.best()},
-          {"crypto_tsc", row.crypto.best()},
-          {"io_tsc", row.io.best()},
-          {"ratio", row.ratio()},
-          {"median_ratio", row.median_ratio()},
-          {"ours_median_tsc", row.ours.median()},
+          {"mean_size", row.mean_size},
+          {"ip", options.ip == Ip::v6 ? 6 : 4},
+          {"entries", options.entries},
+          {"sas", options.sas},
+          {"tsc_hz", rte_get_tsc_hz()},
+          {"huge_pages", !options.no_huge},
+          {"ours", to_json(row.ours)},
+          {"crypto", to_json(row.crypto)},
+          {"io", to_json(row.io)},
           {"stages",
            {{"classify", row.stages[StageClock::classify]},
             {"lookup", row.stages[StageClock::lookup]},
@@ -196,19 +221,15 @@ int run(Options options) {
   const std::string directory = mkdtemp(pattern.data());
   print_header(options);
   nlohmann::json rows = nlohmann::json::array();
-  std::string csv = "suite,direction,size,ours_tsc,crypto_tsc,io_tsc,ratio\n";
   for (const std::string& suite : options.suites)
     for (const std::string& direction : options.directions)
       for (const std::string& size : options.sizes) {
         const Row row = measure(options, suite, direction, size, *pool, directory);
         print(row);
-        rows.push_back(to_json(row));
-        csv += fmt::format("{},{},{},{:.1f},{:.1f},{:.1f},{:.3f}\n", suite, direction, size,
-                           row.ours.best(), row.crypto.best(), row.io.best(), row.ratio());
+        rows.push_back(to_json(row, options));
       }
   std::filesystem::remove_all(directory);
   if (!options.json.empty()) std::ofstream(options.json) << rows.dump(2) << "\n";
-  if (!options.csv.empty()) std::ofstream(options.csv) << csv;
   return 0;
 }
 
@@ -217,12 +238,15 @@ int run(Options options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app("cycles per packet of the dataplane's pipeline, against bare IPsec-MB and bare I/O");
-  app.add_flag("--quick", options.quick, "a fifth of the rounds: under a minute");
   app.add_flag("--no-huge", options.no_huge, "ordinary pages even if there are hugepages");
   app.add_option("--json", options.json, "write the rows to a file");
-  app.add_option("--csv", options.csv, "write the rows to a file");
-  app.add_option("--entries", options.entries, "policy entries, the last one matches")
+  app.add_option("--rounds", options.rounds)->check(CLI::Range(3u, 100'000u));
+  app.add_flag_callback(
+      "--ipv6", [&] { options.ip = Ip::v6; }, "IPv6 packets");
+  app.add_option("--entries", options.entries, "policy entries, the last ones match")
       ->check(CLI::Range(1u, 10'000u));
+  app.add_option("--sas", options.sas, "SAs, with an entry each; packets are of each in turn")
+      ->check(CLI::Range(1u, networks_max));
   app.add_option("--window", options.window, "replay window")->check(CLI::Range(1, 4096));
   app.add_option("--suites", options.suites)->delimiter(',');
   app.add_option("--directions", options.directions)->delimiter(',');

@@ -20,7 +20,7 @@ T need(Result<T> result) {
   return std::move(*result);
 }
 
-PolicyEntry entry(const char* source, const std::string& destination) {
+PolicyEntry entry(const std::string& source, const std::string& destination) {
   PolicyEntry out;
   out.selector.source = need(Prefix::parse(source));
   out.selector.destination = need(Prefix::parse(destination));
@@ -43,11 +43,11 @@ Suite suite_named(const std::string& name) {
   throw std::runtime_error("no such suite: " + name);
 }
 
-Sa Rig::sa_for(Suite suite) {
+Sa Rig::sa_for(Suite suite, std::uint32_t spi) {
   const SuiteShape& shape = shape_of(suite);
   const auto octets = [](std::size_t n) { return Secret(Bytes(n, 0x42)); };
   Sa sa;
-  sa.spi = 0x1000;
+  sa.spi = spi;
   sa.suite = suite;
   sa.cipher_key = octets(shape.cipher_key);
   sa.integrity_key = octets(shape.integrity_key);
@@ -59,18 +59,28 @@ Sa Rig::sa_for(Suite suite) {
 
 void Rig::make_policy(const Options& options) {
   Snapshot snapshot;
-  for (unsigned i = 1; i < options.entries; ++i)
+  // Entries that look like the ones that match, but for networks that no packet comes from.
+  const unsigned others = options.entries > options.sas ? options.entries - options.sas : 0;
+  for (unsigned i = 0; i < others; ++i)
     snapshot.policy.push_back(
-        entry("10.0.0.0/8", fmt::format("192.{}.{}.0/24", 100 + i / 250, i % 250)));
-  snapshot.policy.push_back(entry("10.0.0.0/8", "172.16.0.0/12"));
-  snapshot.policy.back().action = Action::protect;
-  snapshot.policy.back().send_spi = 0x1000;
-  snapshot.policy.back().receive_spis = {0x1000};
-  snapshot.sas.push_back(sa_for(options.suite));
-  snapshot.sas[0].replay_window = options.replay_window;
-  sa_ = std::make_shared<SaState>(keys_->manager(), snapshot.sas[0], 1, 1600);
-  sa_->assign_senders(snapshot.sas[0]);
-  policy_ = need(compile_policy(snapshot, {sa_}, fmt::format("bench{}-", next_number())));
+        options.ip == Ip::v6
+            ? entry("fd00:1::/32", fmt::format("fd00:9:{:x}::/48", i))
+            : entry("10.0.0.0/8", fmt::format("192.{}.{}.0/24", 100 + i / 250, i % 250)));
+  for (unsigned i = 0; i < options.sas; ++i) {
+    const std::uint32_t spi = 0x1000 + i;
+    PolicyEntry protect = entry(
+        sources(options.ip), options.sas == 1 ? all_networks(options.ip) : network(options.ip, i));
+    protect.action = Action::protect;
+    protect.send_spi = spi;
+    protect.receive_spis = {spi};
+    snapshot.policy.push_back(std::move(protect));
+    snapshot.sas.push_back(sa_for(options.suite, spi));
+    Sa& sa = snapshot.sas.back();
+    sa.replay_window = options.replay_window;
+    sas_.push_back(std::make_shared<SaState>(keys_->manager(), sa, 1, 1600));
+    sas_.back()->assign_senders(sa);
+  }
+  policy_ = need(compile_policy(snapshot, sas_, fmt::format("bench{}-", next_number())));
 }
 
 /// The frames as the pipeline itself encrypts them.
@@ -99,9 +109,9 @@ std::vector<Bytes> Rig::sealed(const std::vector<Bytes>& clear, rte_mempool& poo
 }
 
 Rig::Rig(const Options& options, rte_mempool& pool, const std::string& directory)
-    : keys_(need(Cipher::create())), replay_window_(options.replay_window) {
+    : keys_(need(Cipher::create())), lap_(static_cast<unsigned>(options.inner_sizes.size())) {
   make_policy(options);
-  std::vector<Bytes> frames = clear_frames(options.inner_sizes);
+  std::vector<Bytes> frames = clear_frames(options.inner_sizes, options.ip, options.sas);
   if (!options.encrypt) frames = sealed(frames, pool);
   const unsigned number = next_number();
   const std::string path = fmt::format("{}/bench{}.pcap", directory, number);
@@ -144,17 +154,17 @@ Rig::~Rig() {
 
 unsigned Rig::lap_through_worker() {
   unsigned n = 0;
-  while (n < lap) n += worker_->poll();
+  while (n < lap_) n += worker_->poll();
   // The source repeats its sequence numbers, which an honest window would refuse. A new one each
   // lap costs less than a cycle a packet; checking and committing stay in.
-  sa_->worker(0).window = ReplayWindow(replay_window_);
+  for (const auto& sa : sas_) sa->worker(0).window.forget();
   return n;
 }
 
 unsigned Rig::lap_through_io() {
   std::array<rte_mbuf*, receive_burst> mbufs;
   unsigned n = 0;
-  while (n < lap) {
+  while (n < lap_) {
     const std::uint16_t got = rte_eth_rx_burst(source_->id(), 0, mbufs.data(), receive_burst);
     const std::uint16_t sent = rte_eth_tx_burst(sink_->id(), 0, mbufs.data(), got);
     if (sent < got) rte_pktmbuf_free_bulk(mbufs.data() + sent, static_cast<unsigned>(got - sent));

@@ -21,8 +21,10 @@ class Rig {
   struct Options {
     dataplane::Suite suite{};
     bool encrypt = true;
-    std::vector<std::uint32_t> inner_sizes;
-    unsigned entries = 100;  ///< of the policy; the last one matches
+    std::vector<std::uint32_t> inner_sizes;  ///< of a lap's frames
+    Ip ip = Ip::v4;
+    unsigned entries = 100;  ///< of the policy; the last ones match, one for each SA
+    unsigned sas = 1;        ///< packets are of each in turn
     std::uint16_t replay_window = 64;
   };
   Rig(const Options& options, rte_mempool& pool, const std::string& directory);
@@ -36,8 +38,8 @@ class Rig {
   unsigned lap_through_io();
   [[nodiscard]] dataplane::Worker& worker() { return *worker_; }
   [[nodiscard]] const dataplane::WorkerCounters& counters() const { return counters_; }
-  /// The SA that the rig uses, with keys that are no secret.
-  static dataplane::Sa sa_for(dataplane::Suite suite);
+  /// An SA as the rig uses it, with keys that are no secret.
+  static dataplane::Sa sa_for(dataplane::Suite suite, std::uint32_t spi = 0x1000);
 
  private:
   void make_policy(const Options& options);
@@ -45,7 +47,7 @@ class Rig {
 
   dataplane::WorkerCounters counters_;
   std::unique_ptr<dataplane::Cipher> keys_;
-  std::shared_ptr<dataplane::SaState> sa_;
+  std::vector<std::shared_ptr<dataplane::SaState>> sas_;
   std::unique_ptr<dataplane::CompiledPolicy> policy_;
   std::unique_ptr<dataplane::Port> source_;
   std::unique_ptr<dataplane::Port> sink_;
@@ -53,7 +55,7 @@ class Rig {
   std::unique_ptr<char[]> readers_memory_;
   rte_rcu_qsbr* readers_ = nullptr;
   std::unique_ptr<dataplane::Worker> worker_;
-  std::uint16_t replay_window_;
+  unsigned lap_;
 };
 
 }  // namespace cohort::perf
