@@ -81,12 +81,15 @@ def bring_up_key_servers(story, seed, pace):
               f"elect after {pace['dead']}: {pace['scale']} of the product's 20, 30 and 60 s")
     story.log(seed.ks1)
     seed.start_second()
+    story.say("ks2: enrolled too; it waits for the key pair that signs rekeys")
     pem = seed.share_signing_key()
-    story.say("ks2: enrolled too; the key pair that signs rekeys was exported at ks1 and imported "
-              f"at ks2 (PEM, {pem.splitlines()[0].strip('-').removeprefix('BEGIN ').lower()})")
-    seed.join_second()
+    form = pem.splitlines()[0].strip("-").removeprefix("BEGIN ").lower()
+    story.say(f"ks1: cohort crypto key export {configs.SIGNING_KEY} writes a PEM file, {form}; "
+              f"ks2: cohort crypto key import {configs.SIGNING_KEY}")
+    wait_for(seed.together, 60, "agreement of the key servers")
     story.say("ks2: hears that ks1 is primary, takes the group's state and follows")
-    story.log(seed.ks1)
+    for server in seed.servers():
+        story.log(server)
     for server in seed.servers():
         story.say(f"{server.node.name}: cohort show crypto gkm ks coop")
         story.show(server.cohort("show", "crypto", "gkm", "ks", "coop"))

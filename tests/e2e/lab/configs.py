@@ -99,13 +99,6 @@ def redundancy(name, timers):
             "authorization": [{"organizational_unit": "GETVPN_KS"}], **timers}
 
 
-def without_group(configuration):
-    """A key server before its group is configured: it enrols, and makes no signing key."""
-    keys = {label: key for label, key in configuration["keys"].items() if label != SIGNING_KEY}
-    return {**configuration, "keys": keys,
-            "key_server": {**configuration["key_server"], "groups": []}}
-
-
 def group_member(node, fingerprint, servers=("ks1",)):
     return {
         **_enrolled(node, f"get-{node.name.upper()}", "GETVPN_GM", fingerprint),

@@ -38,6 +38,8 @@ class CoopLab(SeedLab):
         group["redundancy"] = configs.redundancy(name, self.timers)
         group["rekey"]["retransmit_interval"] = "1s"  # labs are for the impatient
         out["isakmp"]["retransmit_initial"] = "500ms"
+        if name != "ks1":
+            out["keys"][configs.SIGNING_KEY] = {"source": "import"}
         self.change(out)
         return out
 
@@ -48,13 +50,12 @@ class CoopLab(SeedLab):
         wait_for(lambda: self.ks1.role() == "Primary", 60, "election of the only key server")
 
     def start_second(self):
-        """ks2, enrolled, without the group: join_second() makes it one of the group's servers."""
-        whole = self._configuration("ks2")
-        self.ks2 = KeyServer(self.lab.nodes["ks2"], configs.without_group(whole)).start()
+        """ks2, enrolled; it does not serve the group before it has the key pair for rekeys."""
+        self.ks2 = KeyServer(self.lab.nodes["ks2"], self._configuration("ks2")).start()
         self.await_enrolled(self.ks2)
 
     def share_signing_key(self):
-        """Export at ks1, import at ks2 (S10), by the operator's command."""
+        """Export at ks1, import at ks2 (S10), by the operator's command. Returns what travelled."""
         folder = self.lab.folder
         secret, pem = folder / "passphrase", folder / f"{configs.SIGNING_KEY}.pem"
         secret.write_text(PASSPHRASE + "\n", encoding="ascii")
@@ -68,18 +69,11 @@ class CoopLab(SeedLab):
         secret.unlink()
         return text
 
-    def join_second(self):
-        """Gives ks2 the group, and waits until both hold the same state."""
-        self.ks2.configuration = self._configuration("ks2")
-        self.ks2.write()
-        self.ks2.ask("reload")
-        self.await_together()
-
     def start_key_servers(self):
         self.start_first()
         self.start_second()
         self.share_signing_key()
-        self.join_second()
+        self.await_together()
 
     def start_member(self, name, change=lambda configuration: None):
         def impatient(configuration):
@@ -104,8 +98,9 @@ class CoopLab(SeedLab):
         return [member for member in (self.gm1, self.gm2) if member]
 
     def servers(self):
-        """Those that run."""
-        return [server for server in (self.ks1, self.ks2) if server and server.runs()]
+        """Those that run and serve the group."""
+        return [server for server in (self.ks1, self.ks2)
+                if server and server.runs() and server.serves()]
 
     def roles(self):
         return {server.node.name: server.role() for server in self.servers()}

@@ -118,6 +118,10 @@ class KeyServer(Enrolled):
         """What it knows of itself and of the other key servers of the group."""
         return self.ask("show crypto gkm ks coop")[0]
 
+    def serves(self):
+        """Whether it has the group: not before it has the key pair that signs rekeys."""
+        return bool(self.ask("show crypto gkm ks coop"))
+
     def role(self):
         return self.coop()["role"]
 
