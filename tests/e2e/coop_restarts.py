@@ -1,9 +1,12 @@
 """Both key servers are restarted, one after the other, then both are killed at once and come back
-from their disks: the members see nothing of it, and the keys stay what they were."""
+from their disks, then one finds its disk damaged: the members see nothing of it, and the keys stay
+what they were."""
+
+import pathlib
 
 from lab import scenario
 from lab.coop_lab import CoopLab, Watch
-from lab.namespaces import wait_for
+from lab.namespaces import LabError, wait_for
 
 
 def keys(seed):
@@ -46,11 +49,36 @@ def from_disk(seed, check):
     check("which take the next rekey", keys(seed)[2] == seed.ks1.spis() != before[2], keys(seed))
 
 
+def torn_state(seed, check):
+    """A secondary whose disk has half of a file refuses it and says which; without the file it
+    takes the state from the other key server."""
+    before = keys(seed)
+    server = seed.other(seed.primary())
+    server.stop()
+    folder = pathlib.Path(server.configuration["state_directory"], "coop")
+    torn = max((path for path in folder.rglob("*") if path.is_file() and path.name != "state.key"),
+               key=lambda path: path.stat().st_size)
+    torn.write_bytes(torn.read_bytes()[:torn.stat().st_size // 2])
+    try:
+        server.start()
+        said = "nothing, it runs"
+    except LabError as error:
+        said = str(error)
+    check("a torn state file is refused, with its path", "coop_corrupt_state" in said
+          and str(torn) in said, said)
+    torn.unlink()
+    server.start()
+    seed.await_together()
+    check("without it the key server has the group's keys from the other one",
+          keys(seed) == before and server.spis() == before[0], (before, keys(seed)))
+
+
 def body(lab, check):
     seed = CoopLab(lab).up()
     watch = Watch(seed)
     rolling(seed, check)
     from_disk(seed, check)
+    torn_state(seed, check)
     watch.verdict(check, "all restarts")
 
 
