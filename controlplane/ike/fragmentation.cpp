@@ -44,11 +44,10 @@ std::vector<Bytes> split(ByteView message, std::size_t datagram_max, std::uint16
   return datagrams;
 }
 
-void Reassembly::reset(std::uint16_t id) {
-  id_ = id;
-  slices_.clear();
-  last_ = 0;
-  held_ = 0;
+std::size_t Reassembly::held() const {
+  std::size_t sum = 0;
+  for (const Partial& one : partial_) sum += one.held;
+  return sum;
 }
 
 Result<std::optional<Bytes>> Reassembly::add(ByteView datagram, std::size_t message_max) {
@@ -61,26 +60,39 @@ Result<std::optional<Bytes>> Reassembly::add(ByteView datagram, std::size_t mess
   const ByteView slice = in.rest();
   if (!in.ok() || payloads.size() != 1 || number == 0 || slice.empty())
     return fail(bad_fragment, "its fields");
-  if (id != id_) reset(id);
-  if (slices_.contains(number)) return std::optional<Bytes>{};  // a duplicate: the first one stands
-  if ((last && last_ != 0) || (last_ != 0 && number > last_) ||
-      (last && !slices_.empty() && slices_.rbegin()->first > number)) {
-    reset(id);
+  auto at = std::find_if(partial_.begin(), partial_.end(),
+                         [id](const Partial& one) { return one.id == id; });
+  if (at == partial_.end()) {
+    if (partial_.size() == messages_max) partial_.pop_front();
+    partial_.emplace_back().id = id;
+    at = std::prev(partial_.end());
+  }
+  if (at->slices.contains(number))
+    return std::optional<Bytes>{};  // a duplicate: the first one stands
+  if ((last && at->last != 0) || (at->last != 0 && number > at->last) ||
+      (last && !at->slices.empty() && at->slices.rbegin()->first > number)) {
+    partial_.erase(at);
     return fail(bad_fragment, "numbers beyond the last one");
   }
-  if (held_ + slice.size() > message_max) {
-    reset(id);
+  if (at->held + slice.size() > message_max) {
+    partial_.erase(at);
     return fail(bad_fragment, "the message would be too long");
   }
-  if (last) last_ = number;
-  held_ += slice.size();
-  slices_.emplace(number, to_bytes(slice));
-  if (last_ == 0 || slices_.size() != last_) return std::optional<Bytes>{};
+  if (last) at->last = number;
+  at->held += slice.size();
+  at->slices.emplace(number, to_bytes(slice));
+  if (at->last == 0 || at->slices.size() != at->last) {
+    while (held() > message_max) {
+      // Never this message, which fits by itself.
+      partial_.erase(partial_.front().id == id ? std::next(partial_.begin()) : partial_.begin());
+    }
+    return std::optional<Bytes>{};
+  }
   Bytes message;
-  message.reserve(held_);
-  for (const auto& [at, octets] : slices_)
+  message.reserve(at->held);
+  for (const auto& [place, octets] : at->slices)
     message.insert(message.end(), octets.begin(), octets.end());
-  reset(id);
+  partial_.erase(at);
   return std::optional<Bytes>(std::move(message));
 }
 

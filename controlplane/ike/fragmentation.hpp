@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
@@ -16,22 +17,26 @@ namespace cohort::ike {
 [[nodiscard]] std::vector<Bytes> split(ByteView message, std::size_t datagram_max,
                                        std::uint16_t id);
 
-/// Puts the slices of one SA's peer together; keeps those of one message at a time, the newest.
+/// Puts the slices of one SA's peer together. Slices of several messages may arrive mixed; of more
+/// messages or octets than the bounds allow, the message that was begun first gives way.
 class Reassembly {
  public:
+  static constexpr std::size_t messages_max = 16;  ///< begun and not yet whole
+
   /// Takes a datagram that begins with a fragment payload; yields the whole message with its last
-  /// missing slice. `message_max` bounds what is kept, in octets.
+  /// missing slice. `message_max` bounds what is kept of all messages together, in octets.
   [[nodiscard]] Result<std::optional<Bytes>> add(ByteView datagram, std::size_t message_max);
   /// Octets held at the moment.
-  [[nodiscard]] std::size_t held() const { return held_; }
+  [[nodiscard]] std::size_t held() const;
 
  private:
-  void reset(std::uint16_t id);
-
-  std::uint16_t id_ = 0;
-  std::map<std::uint8_t, Bytes> slices_;  // by number, from 1
-  std::uint8_t last_ = 0;                 // number of the last slice, 0 while not known
-  std::size_t held_ = 0;
+  struct Partial {
+    std::uint16_t id = 0;
+    std::map<std::uint8_t, Bytes> slices;  // by number, from 1
+    std::uint8_t last = 0;                 // number of the last slice, 0 while not known
+    std::size_t held = 0;
+  };
+  std::deque<Partial> partial_;  // the one that was begun first in front
 };
 
 }  // namespace cohort::ike

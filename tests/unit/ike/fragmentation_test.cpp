@@ -81,6 +81,31 @@ TEST(Fragmentation, is_bounded_and_a_newer_message_replaces_an_older) {
   EXPECT_TRUE(refused->is(bad_fragment));
 }
 
+TEST(Fragmentation, slices_of_several_messages_may_come_mixed) {
+  std::vector<Bytes> slices;
+  constexpr std::uint16_t count = Reassembly::messages_max;
+  for (std::uint16_t id = 0; id < count; ++id) {
+    const auto some = split(message_of(1000 + id), 600, id);
+    slices.insert(slices.end(), some.begin(), some.end());
+  }
+  std::mt19937 random(7);
+  std::shuffle(slices.begin(), slices.end(), random);
+  Reassembly reassembly;
+  std::size_t whole = 0;
+  for (const Bytes& slice : slices) {
+    const auto result = reassembly.add(slice, 64 * 1024);
+    ASSERT_TRUE(result);
+    if (*result) ++whole;
+  }
+  EXPECT_EQ(whole, count);
+  EXPECT_EQ(reassembly.held(), 0u);
+  // Beginnings of messages that never end are bounded too.
+  for (std::uint16_t id = 0; id < 200; ++id) {
+    ASSERT_TRUE(reassembly.add(split(message_of(1000), 600, id)[0], 64 * 1024));
+    EXPECT_LE(reassembly.held(), 600u * count);
+  }
+}
+
 TEST(Fragmentation, refuses_what_does_not_add_up) {
   const auto slices = split(message_of(3000), 1280, 4);
   const auto changed = [&](std::size_t slice, std::size_t at, std::uint8_t value) {
