@@ -73,6 +73,7 @@ bool KsGroup::take_keks(TimePoint, KeyPlan& plan) {
   const PlannedKek& newest = plan.keks.front();
   if (keys.rekey && keys.rekey->kek.spi == newest.spi) {
     keys.rekey->kek.expires = newest.expires;  // the pseudotime may have been put right
+    keys.rekey->made = newest.made;            // SEQ goes by it
     return false;
   }
   if (keys.rekey)

@@ -136,7 +136,10 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
   keep_unnamed(entries, fresh, same_kek);
   teks_ = std::move(fresh);
   entries_ = std::move(entries);
-  if (!ids.ids.empty()) sender_ids_ = std::move(ids);
+  if (!ids.ids.empty()) {
+    sender_ids_ = std::move(ids);
+    retired_.clear();
+  }
   return {};
 }
 
@@ -235,7 +238,8 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
     if (sa->replay_window) entry.replay_window = sa->replay_window;
     added.at(sa->spi).replay_window = entry.replay_window;
     if (!teks_.contains(sa->spi)) {
-      if (dataplane::shape_of(sa->suite).aead && sa->may_send && !holds_sender_id()) {
+      const bool spent = !holds_sender_id() || retired_.contains(sa->spi);
+      if (dataplane::shape_of(sa->suite).aead && sa->may_send && spent) {
         change.lacks_sender_id = true;  // RFC 6407 section 4.4: must not be installed
         continue;
       }
@@ -287,6 +291,7 @@ void MemberKeys::delete_exclusions(const DeletePayload& del) {
 }
 
 bool MemberKeys::expire(TimePoint now) {
+  std::erase_if(retired_, [now](const auto& entry) { return entry.second <= now; });
   std::vector<std::uint32_t> ended, deleted;
   for (const auto& [spi, tek] : teks_) {
     if (tek.delete_at && *tek.delete_at <= now) {
@@ -301,6 +306,7 @@ bool MemberKeys::expire(TimePoint now) {
     for (const MemberEntry& entry : entries_) {
       if (names(entry, spi)) emptied.push_back(entry.acl);
     }
+    retired_[spi] = teks_.at(spi).tek.expires;
     drop(spi);
   }
   if (!teks_.empty()) {

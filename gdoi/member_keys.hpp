@@ -55,7 +55,7 @@ class MemberKeys {
     bool new_kek = false;
     bool kek_deleted = false;
     bool all_teks_deleted = false;
-    bool lacks_sender_id = false;
+    bool lacks_sender_id = false;  ///< to be had by a registration
     unsigned new_teks = 0, deleted_teks = 0;
   };
   Result<Change> update(TimePoint now, const std::optional<OfferedPolicy>& policy,
@@ -104,6 +104,10 @@ class MemberKeys {
   std::map<std::uint32_t, MemberTek> teks_;
   std::optional<MemberKek> kek_, previous_kek_;
   GrantedSenderIds sender_ids_;
+  /// Counter-mode TEKs that were deleted before their end, and when that is. If one came back (from
+  /// a key server that has not heard of the deletion), our sender ids would count from 0 under it
+  /// once more: it is not taken before we have others.
+  std::map<std::uint32_t, TimePoint> retired_;
   std::chrono::seconds activation_delay_{0};
 };
 
