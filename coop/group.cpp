@@ -271,13 +271,14 @@ void Group::on_timer(TimePoint now) {
 
 TimePoint Group::next_deadline() const {
   TimePoint next = std::min({next_announce_, next_ratchet_, next_head_save_, role_deadline()});
+  const bool stored = replica_.dirty().empty();  // else nothing is sent, and the head is due soon
   for (const Peer& peer : peers_) {
-    next = std::min(next, peer.out.deadline());
+    if (stored) next = std::min(next, peer.out.deadline());
     if (peer.reach == Reach::alive) next = std::min(next, peer.last_heard + options_.timers.dead);
   }
-  if (preparing_) next = std::min(next, preparing_->until);
+  if (preparing_ && stored) next = std::min(next, preparing_->until);
   for (const auto& [lease, sids] : sids_)
-    if (sids.asked > sids.held) next = std::min(next, sids.until);
+    if (sids.asked > sids.held && stored) next = std::min(next, sids.until);
   return next;
 }
 

@@ -200,6 +200,9 @@ class Group {
   void load_epoch(const Item& item);
   void ratchet(TimePoint now);
   void prune(TimePoint now);
+  [[nodiscard]] bool make_room(const Epoch& incoming);
+  void drop_epoch(const EpochId& id);
+  void drop_old_leases();
   [[nodiscard]] std::optional<EpochCause> due_epoch(TimePoint now) const;
   [[nodiscard]] TimePoint next_key_change(TimePoint now) const;
   void lend(TimePoint now);
@@ -209,6 +212,7 @@ class Group {
   [[nodiscard]] bool lines_match(const Epoch& epoch) const;
   [[nodiscard]] std::uint64_t now_ms(TimePoint now) const { return time_.now_ms(now); }
   [[nodiscard]] std::uint64_t first_generation_ends_ms(const Epoch& epoch) const;
+  [[nodiscard]] std::uint64_t random_due_ms(const Epoch& epoch) const;
 
   World& world_;
   Options options_;
@@ -224,7 +228,6 @@ class Group {
   std::vector<LineSpec> lines_;
   std::uint8_t sender_id_bits_ = 16;
   bool policy_set_ = false;
-  bool restoring_ = false;  ///< what is on the disk comes back
 
   Role role_ = Role::listening;
   std::optional<IpAddress> followed_, previous_primary_, reported_primary_;

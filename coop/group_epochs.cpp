@@ -85,6 +85,26 @@ void Group::load_epoch(const Item& item) {
     known->second.state = decoded->state;
 }
 
+/// Of more epochs than there is room for the lowest give way. False if `incoming` is below all.
+bool Group::make_room(const Epoch& incoming) {
+  while (!epochs_.contains(incoming.id) && replica_.count(Kind::epoch) >= limit_of(Kind::epoch)) {
+    const Epoch* lowest = nullptr;
+    for (const auto& [id, one] : epochs_) {
+      const bool needed = current_ == id || (preparing_ && preparing_->id == id);
+      if (!needed && (lowest == nullptr || lowest->above(one))) lowest = &one;
+    }
+    if (lowest == nullptr || !incoming.above(*lowest)) return false;
+    drop_epoch(EpochId(lowest->id));
+  }
+  return true;
+}
+
+void Group::drop_epoch(const EpochId& id) {
+  replica_.forget(item_of(id));
+  left_ms_.erase(id);
+  epochs_.erase(id);
+}
+
 Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
   if (preparing_) return fail(coop_busy);
   std::uint32_t highest = 0;
@@ -97,6 +117,7 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
   Epoch made = begin_epoch(world_.random, cause, highest, epoch(), lines_, all, now_ms(now));
   if (other != nullptr) made.ancestors.insert(made.ancestors.begin(), other->id);
   if (made.ancestors.size() > ancestors_max) made.ancestors.resize(ancestors_max);
+  (void)make_room(made);
   store_epoch(now, made);
   if (made.sid_epoch == made.number) lease_new_space(now, made);
   preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead};
@@ -153,6 +174,14 @@ std::uint64_t Group::first_generation_ends_ms(const Epoch& epoch) const {
   return first;
 }
 
+/// With random keys, when the next ones are made: in time for the peers to hold them before the
+/// derived ones would come, which are for the case that nobody makes any.
+std::uint64_t Group::random_due_ms(const Epoch& epoch) const {
+  const std::uint64_t end = first_generation_ends_ms(epoch);
+  const auto ahead = static_cast<std::uint64_t>(options_.timers.dead.count());
+  return end - std::min(ahead, (end - std::min(end, epoch.start_ms)) / 2);
+}
+
 /// The reason for a new epoch that a primary has now, if any.
 std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
   if (!primary() || !policy_set_ || lines_.empty() || preparing_) return std::nullopt;
@@ -163,7 +192,7 @@ std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
       options_.evict_in_partition == EvictInPartition::now || everybody_reachable();
   if (waiting_exclusion_ && may_exclude) return waiting_exclusion_;
   if (!lines_match(*current)) return EpochCause::policy;
-  if (options_.key_source == KeySource::random && now_ms(now) >= first_generation_ends_ms(*current))
+  if (options_.key_source == KeySource::random && now_ms(now) >= random_due_ms(*current))
     return EpochCause::generation;
   const auto refresh = static_cast<std::uint64_t>(options_.refresh_after.count()) * 1000;
   if (refresh != 0 && everybody_reachable() && now_ms(now) >= current->start_ms + refresh)
@@ -172,8 +201,9 @@ std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
 }
 
 void Group::advance_epochs(TimePoint now) {
-  if (preparing_ && (held_by_reachable(preparing_->change) || now >= preparing_->until))
-    commit(now, preparing_->id);
+  // A silent peer is not waited for; our own disk is.
+  const bool overdue = preparing_ && now >= preparing_->until && replica_.dirty().empty();
+  if (preparing_ && (held_by_reachable(preparing_->change) || overdue)) commit(now, preparing_->id);
   if (const auto cause = due_epoch(now)) {
     if (waiting_exclusion_ == cause) waiting_exclusion_.reset();
     (void)begin(now, *cause);
@@ -209,8 +239,8 @@ void Group::reconsider(TimePoint now) {
     std::vector<EpochId> ids;
     for (const auto& [id, one] : epochs_)
       if (one.state == EpochState::committed && current_ != id) ids.push_back(id);
-    for (const EpochId& id : ids)
-      if (current_ != id) consider(now, id);
+    for (const EpochId& id : ids)  // one that begins because of another may have taken its place
+      if (current_ != id && epochs_.contains(id)) consider(now, id);
     if (current_ == before) break;
   }
 }
@@ -244,14 +274,17 @@ void Group::adopt(TimePoint now, const EpochId& id) {
   const Epoch* before = epoch();
   const Epoch& next = epochs_.at(id);
   if (before != nullptr) left_ms_[before->id] = now_ms(now);
-  if (before == nullptr || before->sid_epoch != next.sid_epoch) last_spent_ = 0;
+  const bool new_space = before == nullptr || before->sid_epoch != next.sid_epoch;
   left_ms_.erase(id);
   current_ = id;
+  if (new_space) {
+    last_spent_ = 0;
+    drop_old_leases();
+  }
   if (preparing_ && !epochs_.at(preparing_->id).above(next)) preparing_.reset();
   keys_changed_ = true;
   next_announce_ = now;
   next_ratchet_ = now;
-  if (restoring_) return;  // the operator has heard of it before
   world_.outbox.report({&events::epoch_begun,
                         {{"group", options_.group_name},
                          {"epoch", fmt::format("{}", next.number)},
@@ -269,7 +302,7 @@ TimePoint Group::next_key_change(TimePoint now) const {
       next = std::min(next, chain.ends_ms(chain.oldest_alive(at)));
   if (const Epoch* current = epoch()) {
     if (options_.key_source == KeySource::random && primary())
-      next = std::min(next, std::max(at + 1000, first_generation_ends_ms(*current)));
+      next = std::min(next, std::max(at + 1000, random_due_ms(*current)));
     const auto refresh = static_cast<std::uint64_t>(options_.refresh_after.count()) * 1000;
     if (refresh != 0 && primary() && current->start_ms + refresh > at)
       next = std::min(next, current->start_ms + refresh);
@@ -299,20 +332,16 @@ void Group::ratchet(TimePoint now) {
 
 /// Forgets epochs none of whose keys can be alive.
 void Group::prune(TimePoint now) {
-  for (auto at = epochs_.begin(); at != epochs_.end();) {
+  std::vector<EpochId> ended;
+  for (auto at = epochs_.begin(); at != epochs_.end(); ++at) {
     const Epoch& one = at->second;
     const bool needed = current_ == at->first || (preparing_ && preparing_->id == at->first) ||
                         (epoch() != nullptr && one.number > epoch()->number);
     const auto left = left_ms_.find(at->first);
     const std::uint64_t since = left == left_ms_.end() ? one.start_ms : left->second;
-    if (needed || now_ms(now) <= since + longest_lifetime_ms(one)) {
-      ++at;
-      continue;
-    }
-    replica_.forget(item_of(at->first));
-    if (left != left_ms_.end()) left_ms_.erase(left);
-    at = epochs_.erase(at);
+    if (!needed && now_ms(now) > since + longest_lifetime_ms(one)) ended.push_back(at->first);
   }
+  for (const EpochId& id : ended) drop_epoch(id);
 }
 
 // ---- sender ids ---------------------------------------------------------------------------------
@@ -336,6 +365,17 @@ std::vector<Lease> Group::own_leases() const {
   return out;
 }
 
+/// What was leased before all members had to register again is of no use to anybody.
+void Group::drop_old_leases() {
+  std::vector<ItemKey> old;
+  for (const Item* item : replica_.all(Kind::lease)) {
+    const auto lease = decode_lease(item->id.key, item->value.view());
+    if (lease && lease->sid_epoch < sid_epoch()) old.push_back(item->id);
+  }
+  for (const ItemKey& id : old) replica_.forget(id);
+  std::erase_if(sids_, [&](const auto& entry) { return entry.first.first != sid_epoch(); });
+}
+
 void Group::advance_leases(TimePoint now) {
   for (Lease lease : own_leases()) {
     const auto [place, fresh] = sids_.try_emplace({lease.sid_epoch, lease.first});
@@ -343,7 +383,8 @@ void Group::advance_leases(TimePoint now) {
     // After a restart, and when a peer remembers more than our disk did: start behind it.
     if (fresh || lease.next > own.asked)
       own = OwnSids{lease.next, lease.next, lease.next, 0, {}, 0};
-    if (own.asked > own.held && (held_by_reachable(own.change) || now >= own.until)) {
+    const bool overdue = now >= own.until && replica_.dirty().empty();
+    if (own.asked > own.held && (held_by_reachable(own.change) || overdue)) {
       own.held = own.asked;
       keys_changed_ = true;
     }

@@ -53,6 +53,12 @@ void Group::take_record(TimePoint now, const Peer& peer, ByteView record) {
     const Epoch* current = epoch();
     if (current != nullptr && !epochs_.contains(epoch_id) && current->descends_from(epoch_id))
       return;
+    const auto incoming = decode_epoch(epoch_id, (*item)->value.view());
+    if (incoming && !make_room(*incoming)) return;
+  }
+  if (id.kind == Kind::lease) {
+    const auto lease = decode_lease(id.key, (*item)->value.view());
+    if (lease && lease->sid_epoch < sid_epoch()) return;
   }
   auto applied = replica_.apply(std::move(**item), peer.end.address);
   if (!applied) {
@@ -224,9 +230,7 @@ Status Group::load(TimePoint now) {
   const std::uint64_t stamped = replica_.last_stamp() >> stamp_counter_bits;
   if (stamped > now_ms(now)) time_ = Pseudotime(now, stamped);
   for (const Item* item : replica_.all(Kind::epoch)) load_epoch(*item);
-  restoring_ = true;
   reconsider(now);
-  restoring_ = false;
   ratchet(now);
   return {};
 }

@@ -208,7 +208,8 @@ Epoch begin_epoch(Random& random, EpochCause cause, std::uint32_t highest_number
     if (epoch.ancestors.size() > ancestors_max) epoch.ancestors.resize(ancestors_max);
     if (!purges(cause)) epoch.sid_epoch = parent->sid_epoch;
   }
-  if (purges(cause)) epoch.purge = epoch.id;
+  // Groups that began apart have nothing in common, not even who holds which sender id.
+  if (purges(cause) || parent == nullptr) epoch.purge = epoch.id;
   for (const LineSpec& line : lines) {
     const Chain* old = parent != nullptr && cause == EpochCause::policy
                            ? parent->find(line_id(line.text))
@@ -225,14 +226,19 @@ Epoch begin_epoch(Random& random, EpochCause cause, std::uint32_t highest_number
 MergePlan plan_merge(const Epoch& mine, const Epoch& theirs) {
   if (mine.id == theirs.id) return MergePlan::same;
   const bool same_purge = mine.purge == theirs.purge;
-  // Ancestors are remembered for so many epochs; whoever is further behind was away, not apart.
-  const bool theirs_is_old = mine.number >= theirs.number + ancestors_max;
-  const bool mine_is_old = theirs.number >= mine.number + ancestors_max;
+  // So many ancestors are remembered. Whoever is further behind was away, not apart, unless
+  // somebody was excluded meanwhile: then one can't tell, and forgets no exclusion.
+  const bool theirs_is_old = same_purge && mine.number >= theirs.number + ancestors_max;
+  const bool mine_is_old = same_purge && theirs.number >= mine.number + ancestors_max;
   if (mine.descends_from(theirs.id) || theirs_is_old) return MergePlan::keep;
   if (theirs.descends_from(mine.id) || mine_is_old)
     return same_purge ? MergePlan::adopt_and_push : MergePlan::adopt_and_purge;
-  if (!same_purge) return MergePlan::begin_purging;
-  return mine.above(theirs) ? MergePlan::keep_and_receive : MergePlan::adopt_and_push;
+  if (same_purge)
+    return mine.above(theirs) ? MergePlan::keep_and_receive : MergePlan::adopt_and_push;
+  // A server that began a group by itself has excluded nobody: its members join the others.
+  if (mine.above(theirs) && theirs.cause == EpochCause::first) return MergePlan::keep;
+  if (theirs.above(mine) && mine.cause == EpochCause::first) return MergePlan::adopt_and_purge;
+  return MergePlan::begin_purging;
 }
 
 std::uint32_t next_seq(std::uint32_t last_used, std::uint64_t kek_start_ms, std::uint64_t now_ms,

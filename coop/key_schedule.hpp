@@ -94,7 +94,7 @@ struct Epoch {
   std::uint32_t number = 0;
   EpochId id{};
   EpochId parent{};
-  EpochId purge{};  ///< latest epoch of this ancestry that excluded somebody
+  EpochId purge{};  ///< latest epoch of this ancestry that excluded somebody, or its first one
   EpochState state = EpochState::prepared;
   EpochCause cause = EpochCause::first;
   std::uint32_t sid_epoch = 0;
@@ -111,7 +111,7 @@ struct Epoch {
   bool ratchet(std::uint64_t now_ms);
 };
 inline constexpr std::uint64_t span_ms_max = std::uint64_t{366} * 86'400'000;  ///< of a lifetime
-inline constexpr std::size_t ancestors_max = 16;
+inline constexpr std::size_t ancestors_max = 64;
 inline constexpr std::size_t chains_max = 512;
 
 /// The value of an epoch item; holds secrets.

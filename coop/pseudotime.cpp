@@ -15,8 +15,10 @@ std::uint64_t Pseudotime::estimate(std::uint64_t stored_ms, WallTime stored_at, 
 }
 
 std::uint64_t Pseudotime::now_ms(TimePoint now) const {
-  const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - base_).count();
-  return base_ms_ + static_cast<std::uint64_t>(std::max<std::int64_t>(0, passed));
+  // Instants before the base count too: when a key was made may be before this server's start.
+  const auto passed = std::chrono::floor<std::chrono::milliseconds>(now - base_).count();
+  const auto ms = static_cast<std::int64_t>(base_ms_) + passed;
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, ms));
 }
 
 TimePoint Pseudotime::at(std::uint64_t ms) const {

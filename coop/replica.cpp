@@ -189,8 +189,16 @@ unsigned Replica::bucket_of(const ItemKey& id) {
   return 1 + crypto::digest(crypto::Hash::sha256, {id.key})[0] % (buckets - 1);
 }
 
-bool Replica::room_for(const ItemKey& id) {
-  return items_.contains(id) || counts_[id.kind] < limit_of(id.kind);
+bool Replica::room_for(const ItemKey& id, std::uint64_t stamp) {
+  if (items_.contains(id) || counts_[id.kind] < limit_of(id.kind)) return true;
+  if (id.kind != Kind::seq) return false;
+  // Rekey SAs come and go: the SEQ of the one that was used longest ago gives way.
+  const Item* oldest = nullptr;
+  for (const Item* item : all(Kind::seq))
+    if (oldest == nullptr || newer(*oldest, *item)) oldest = item;
+  if (oldest == nullptr || oldest->stamp >= stamp) return false;
+  forget(ItemKey(oldest->id));
+  return true;
 }
 
 void Replica::note_change(Entry& entry, const IpAddress& from) {
@@ -204,7 +212,8 @@ void Replica::note_change(Entry& entry, const IpAddress& from) {
 Status Replica::put(ItemKey id, ByteView value, std::uint64_t now_ms) {
   const Item* before = find(id);
   if (before != nullptr && equal_constant_time(before->value.view(), value)) return {};
-  if (!room_for(id)) return fail(coop_limit, std::string(name_of(id.kind)));
+  if (!room_for(id, now_ms << stamp_counter_bits))
+    return fail(coop_limit, std::string(name_of(id.kind)));
   const auto [place, fresh] = items_.try_emplace(id);
   Entry& entry = place->second;
   if (fresh) {
@@ -260,7 +269,7 @@ Result<Replica::Applied> Replica::apply(Item item, const IpAddress& from) {
     note_change(found->second, lease_differs ? IpAddress() : from);
     return Applied::changed;
   }
-  if (!room_for(item.id)) return fail(coop_limit, std::string(name_of(item.id.kind)));
+  if (!room_for(item.id, item.stamp)) return fail(coop_limit, std::string(name_of(item.id.kind)));
   ++counts_[item.id.kind];
   Entry& entry = items_[item.id];
   entry.bucket = bucket_of(item.id);

@@ -110,7 +110,7 @@ class Replica {
     unsigned bucket = 0;
   };
   std::uint64_t next_stamp(std::uint64_t now_ms);
-  [[nodiscard]] bool room_for(const ItemKey& id);
+  [[nodiscard]] bool room_for(const ItemKey& id, std::uint64_t stamp);
   void note_change(Entry& entry, const IpAddress& from);
   [[nodiscard]] static unsigned bucket_of(const ItemKey& id);
   [[nodiscard]] static bool merge(Item& ours, Item& theirs);

@@ -23,6 +23,7 @@ void StreamSender::stop() {
   queued_ = acknowledged_;
   deadline_ = never;
   wait_ = first_;
+  timed_.reset();
 }
 
 void StreamSender::fill(const Replica& replica, const IpAddress& peer) {
@@ -46,6 +47,7 @@ void StreamSender::pump(TimePoint now, const Replica& replica, const IpAddress& 
     sent_ = base_;
     wait_ = std::min(wait_ * 2, max_);
     deadline_ = never;
+    timed_.reset();
     ++retransmissions_;
   }
   while (sent_ - base_ < window * data_octets_max) {
@@ -56,6 +58,7 @@ void StreamSender::pump(TimePoint now, const Replica& replica, const IpAddress& 
     const auto from = buffer_.begin() + static_cast<std::ptrdiff_t>(sent_ - base_);
     send(Data{number_, sent_, Bytes(from, from + length)});
     sent_ += static_cast<std::uint64_t>(length);
+    if (sent_ > highest_ && !timed_) timed_.emplace(sent_, now);
     highest_ = std::max(highest_, sent_);
     if (deadline_ == never) deadline_ = now + wait_;
   }
@@ -72,7 +75,11 @@ void StreamSender::on_ack(TimePoint now, const Ack& ack) {
     acknowledged_ = marks_.front().change;
     marks_.pop_front();
   }
-  wait_ = first_;
+  // What was sent once tells how far away the peer is; what was sent again does not.
+  if (timed_ && base_ >= timed_->first) {
+    wait_ = std::clamp(3 * (now - timed_->second), first_, max_);
+    timed_.reset();
+  }
   deadline_ = sent_ > base_ ? now + wait_ : never;
 }
 
@@ -80,6 +87,12 @@ bool StreamSender::holds(const Replica& replica, const IpAddress& peer,
                          std::uint64_t change) const {
   const auto next = replica.next_after(acknowledged_, peer);
   return !next || next->number > change;
+}
+
+void StreamReceiver::reset() {
+  zeroize(partial_);
+  for (auto& [offset, octets] : early_) zeroize(octets);
+  *this = StreamReceiver();
 }
 
 Result<StreamReceiver::Taken> StreamReceiver::take(const Data& data) {
@@ -90,10 +103,25 @@ Result<StreamReceiver::Taken> StreamReceiver::take(const Data& data) {
     number_ = data.stream;
   }
   if (broken_) return taken;
-  taken.acknowledge = true;
-  if (data.offset != expected_) return taken;  // again, or too early: say where we are
+  taken.acknowledge = true;  // what is there again, or too early: say where we are
+  if (data.offset > expected_) {
+    const bool within = data.offset - expected_ < StreamSender::window * data_octets_max;
+    if (within && early_.size() < StreamSender::window)
+      early_.try_emplace(data.offset, data.octets);
+    return taken;
+  }
+  if (data.offset != expected_) return taken;
   expected_ += data.octets.size();
   partial_.insert(partial_.end(), data.octets.begin(), data.octets.end());
+  for (auto next = early_.begin(); next != early_.end() && next->first <= expected_;) {
+    Bytes& octets = next->second;
+    if (next->first == expected_) {
+      expected_ += octets.size();
+      partial_.insert(partial_.end(), octets.begin(), octets.end());
+    }
+    zeroize(octets);
+    next = early_.erase(next);
+  }
   std::size_t at = 0;
   while (partial_.size() - at >= 4) {
     const std::size_t length = Reader(ByteView(partial_).subspan(at)).u32();

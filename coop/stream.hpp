@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -51,6 +52,8 @@ class StreamSender {
   void fill(const Replica& replica, const IpAddress& peer);
 
   Duration first_, max_, wait_;
+  /// An octet offset whose acknowledgement is timed, if nothing was sent again meanwhile.
+  std::optional<std::pair<std::uint64_t, TimePoint>> timed_;
   bool running_ = false;
   std::uint32_t number_ = 0;
   std::uint64_t base_ = 0;     // offset of buffer_[0]: acknowledged
@@ -67,7 +70,7 @@ class StreamSender {
 class StreamReceiver {
  public:
   /// The peer is a new incarnation.
-  void reset() { *this = StreamReceiver(); }
+  void reset();
 
   struct Taken {
     std::vector<Bytes> records;  ///< whole ones, in order; secrets: wipe them
@@ -84,6 +87,7 @@ class StreamReceiver {
   std::uint64_t expected_ = 0;
   bool broken_ = false;
   Bytes partial_;
+  std::map<std::uint64_t, Bytes> early_;  ///< by offset, within the window
 };
 
 }  // namespace cohort::coop

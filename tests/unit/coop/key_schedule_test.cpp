@@ -242,6 +242,27 @@ TEST(CoopMerge, WhoWasAwayForLongIsNotASide) {
   EXPECT_EQ(plan_merge(old, now), MergePlan::adopt_and_purge);
 }
 
+TEST(CoopMerge, AnExclusionIsNotForgottenHoweverLongThePartitionWas) {
+  Seeded random(12);
+  const Epoch root = make(random, EpochCause::first, nullptr);
+  const Epoch excluding = make(random, EpochCause::eviction, &root);
+  Epoch other = root.clone();
+  for (std::size_t i = 0; i < ancestors_max + 3; ++i)
+    other = make(random, EpochCause::generation, &other);
+  EXPECT_EQ(plan_merge(other, excluding), MergePlan::begin_purging);
+  EXPECT_EQ(plan_merge(excluding, other), MergePlan::begin_purging);
+}
+
+TEST(CoopMerge, GroupsThatBeganApartShareNoSenderIds) {
+  Seeded random(13);
+  const Epoch one = make(random, EpochCause::first, nullptr);
+  const Epoch other = make(random, EpochCause::first, nullptr);
+  const Epoch& lower = one.above(other) ? other : one;
+  const Epoch& higher = one.above(other) ? one : other;
+  EXPECT_EQ(plan_merge(lower, higher), MergePlan::adopt_and_purge);
+  EXPECT_EQ(plan_merge(higher, lower), MergePlan::keep);
+}
+
 TEST(CoopSeq, RisesByItselfAndByTime) {
   EXPECT_EQ(next_seq(0, start, start, 1), 1u);
   EXPECT_EQ(next_seq(1, start, start, 1), 9u);

@@ -169,12 +169,26 @@ TEST(CoopReplica, WhatAPeerGaveIsNotSentBackButAfterItLostItAll) {
 
 TEST(CoopReplica, LimitsHold) {
   Replica one(a);
-  for (std::uint8_t i = 0; i < 64; ++i)
-    ASSERT_TRUE(one.put({Kind::seq, Bytes(16, i)}, Writer().u32(1).view(), i));
-  const auto refused = one.put({Kind::seq, Bytes(16, 64)}, Writer().u32(1).view(), 99);
+  for (std::uint8_t i = 0; i < 8; ++i)
+    ASSERT_TRUE(one.put({Kind::signing_key, Bytes(16, i)}, octets("key"), i));
+  const auto refused = one.put({Kind::signing_key, Bytes(16, 64)}, octets("key"), 99);
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().is(coop_limit));
-  EXPECT_TRUE(one.put({Kind::seq, Bytes(16, 3)}, Writer().u32(2).view(), 99));  // there already
+  EXPECT_TRUE(one.put({Kind::signing_key, Bytes(16, 3)}, octets("other"), 99));  // there already
+}
+
+TEST(CoopReplica, TheSeqThatWasUsedLongestAgoGivesWay) {
+  Replica one(a);
+  const auto seq = [](std::uint8_t of) { return ItemKey{Kind::seq, Bytes(16, of)}; };
+  for (std::uint8_t i = 0; i < 64; ++i)
+    ASSERT_TRUE(one.put(seq(i), Writer().u32(1).view(), i + std::uint64_t{1}));
+  ASSERT_TRUE(one.put(seq(0), Writer().u32(2).view(), 90));  // used again
+  ASSERT_TRUE(one.put(seq(64), Writer().u32(1).view(), 99));
+  EXPECT_EQ(one.count(Kind::seq), 64u);
+  EXPECT_NE(one.find(seq(0)), nullptr);
+  EXPECT_EQ(one.find(seq(1)), nullptr);
+  // What is older than all that is there does not come back, so two servers come to the same.
+  EXPECT_FALSE(one.apply(Item{seq(1), 1, b, false, Secret(Writer().u32(1).view())}, b));
 }
 
 TEST(CoopReplica, HostileRecordsAreRefused) {

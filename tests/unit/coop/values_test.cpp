@@ -55,6 +55,16 @@ TEST(CoopPseudotime, NeverGoesBackAndTakesTheLarger) {
   EXPECT_EQ(time.now_ms(begin + seconds(2)), Pseudotime::beginning_ms + 10000);
 }
 
+TEST(CoopPseudotime, InstantsOfBeforeItWasAdvancedKeepTheirOrder) {
+  Pseudotime time(TimePoint(std::chrono::seconds(100)));
+  const auto begun = time.at(Pseudotime::beginning_ms);
+  time.advance(begun + std::chrono::seconds(30), Pseudotime::beginning_ms + 31'000);
+  // SEQ goes by the time that has passed since a key was made.
+  EXPECT_EQ(time.now_ms(begun), Pseudotime::beginning_ms + 1'000);
+  const auto earlier = time.at(Pseudotime::beginning_ms - 5'000);
+  EXPECT_EQ(time.now_ms(earlier), Pseudotime::beginning_ms - 5'000);
+}
+
 TEST(CoopPseudotime, AnEstimateGivesWayAlsoDownwards) {
   const TimePoint begin{seconds(100)};
   Pseudotime time(begin, Pseudotime::beginning_ms + 1'000'000);
