@@ -40,6 +40,26 @@ std::string_view name_of(Fault fault) {
       return "clear_members";
     case Fault::garbage:
       return "garbage";
+    case Fault::part_servers:
+      return "part_servers";
+    case Fault::cut_one_way:
+      return "cut_one_way";
+    case Fault::flap:
+      return "flap";
+    case Fault::slow_peer:
+      return "slow_peer";
+    case Fault::crash_all_servers:
+      return "crash_all_servers";
+    case Fault::wipe_server:
+      return "wipe_server";
+    case Fault::old_image:
+      return "old_image";
+    case Fault::kill_primary:
+      return "kill_primary";
+    case Fault::step_server_clock:
+      return "step_server_clock";
+    case Fault::elect:
+      return "elect";
   }
   return "?";
 }
@@ -77,7 +97,8 @@ void Faults::start() {
 void Faults::next() {
   group_.outside().scheduler.after(prng_.between(Duration(1), 2 * options_.interval_mean), [this] {
     if (!running_) return;
-    strike(enabled_[prng_.below(enabled_.size())]);
+    const auto fault = enabled_[prng_.below(enabled_.size())];
+    if (group_.now() >= quiet_until_) strike(fault);
     next();
   });
 }
@@ -143,7 +164,166 @@ void Faults::strike(Fault fault) {
       return group_.clear_members();
     case Fault::garbage:
       return garbage();
+    case Fault::part_servers:
+      return part_servers();
+    case Fault::cut_one_way:
+      return cut_one_way();
+    case Fault::flap:
+      return flap(some_server().address(), some_server().address(), 12);
+    case Fault::slow_peer:
+      return slow_peer();
+    case Fault::crash_all_servers:
+      return crash_all_servers();
+    case Fault::wipe_server:
+      return wipe(prng_.below(group_.servers()));
+    case Fault::old_image:
+      return old_image(prng_.below(group_.servers()));
+    case Fault::kill_primary:
+      return kill_primary();
+    case Fault::step_server_clock: {
+      const auto by = static_cast<std::int64_t>(prng_.below(7200)) - 3600;
+      group_.bend_time();
+      return some_server().clock.step_wall(std::chrono::seconds(by));
+    }
+    case Fault::elect:
+      return group_.elect(prng_.below(group_.servers()));
   }
+}
+
+// ---- among key servers --------------------------------------------------------------------------
+
+void Faults::cut(const IpAddress& one, const IpAddress& other, bool both_ways) {
+  if (one == other) return;
+  group_.network().block(one, other);
+  if (both_ways) group_.network().block(other, one);
+}
+
+void Faults::mend(const std::vector<std::pair<IpAddress, IpAddress>>& cuts) {
+  later([this, cuts] {
+    for (const auto& [one, other] : cuts) {
+      group_.network().unblock(one, other);
+      group_.network().unblock(other, one);
+    }
+  });
+}
+
+void Faults::part_servers() {
+  std::vector<IpAddress> hosts;
+  for (std::size_t i = 0; i < group_.servers(); ++i) hosts.push_back(group_.server(i).address());
+  const auto servers = hosts.size();
+  // Members may be with their key servers, or on any side; they hear each other all the same.
+  if (prng_.chance(700))
+    for (std::size_t i = 0; i < group_.members(); ++i) hosts.push_back(group_.member(i).address());
+  const auto sides = prng_.between(std::uint64_t{2}, std::uint64_t{3});
+  std::vector<std::uint64_t> side;
+  for (std::size_t i = 0; i < hosts.size(); ++i) side.push_back(prng_.below(sides));
+  std::vector<std::pair<IpAddress, IpAddress>> cuts;
+  for (std::size_t a = 0; a < servers; ++a) {
+    for (std::size_t b = a + 1; b < hosts.size(); ++b) {
+      if (side[a] == side[b]) continue;
+      cut(hosts[a], hosts[b]);
+      cuts.emplace_back(hosts[a], hosts[b]);
+    }
+  }
+  mend(cuts);
+}
+
+void Faults::cut_one_way() {
+  const auto &one = some_server().address(), &other = some_server().address();
+  cut(one, other, false);
+  mend({{one, other}});
+}
+
+void Faults::flap(const IpAddress& one, const IpAddress& other, unsigned times) {
+  cut(one, other);
+  group_.outside().scheduler.after(
+      prng_.between(Duration(std::chrono::seconds(1)), Duration(std::chrono::seconds(12))),
+      [this, one, other, times] {
+        group_.network().unblock(one, other);
+        group_.network().unblock(other, one);
+        if (!running_ || times == 0) return;
+        group_.outside().scheduler.after(
+            prng_.between(Duration(std::chrono::seconds(1)), Duration(std::chrono::seconds(6))),
+            [this, one, other, times] {
+              if (running_) flap(one, other, times - 1);
+            });
+      });
+}
+
+void Faults::slow_peer() {
+  const auto& far = some_server().address();
+  auto link = group_.network().default_link();
+  link.delay_min = prng_.between(Duration(std::chrono::milliseconds(100)),
+                                 Duration(std::chrono::milliseconds(1200)));
+  link.delay_max = link.delay_min * 2;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto& other = group_.server(i).address();
+    if (other == far) continue;
+    group_.network().set_link(far, other, link);
+    group_.network().set_link(other, far, link);
+  }
+  later([this] { group_.network().clear_links(); });
+}
+
+void Faults::crash_all_servers() {
+  for (std::size_t i = 0; i < group_.servers(); ++i) crash(group_.server(i));
+}
+
+/// An empty or an old disk does no harm while one of the others lives and is heard; so this comes
+/// to one key server at a time, and nothing else goes wrong until it has heard from them.
+void Faults::wipe(std::size_t i) {
+  for (std::size_t other = 0; other < group_.servers(); ++other) {
+    if (other == i) continue;
+    auto& host = group_.server(other);
+    host.store.set_faults({});
+    host.resume();
+    attend(host);
+  }
+  group_.network().heal();
+  group_.network().clear_links();
+  group_.network().set_default(group_.options().link);
+  quiet_until_ = group_.now() + std::chrono::seconds(60);
+  group_.start_anew(i);
+}
+
+void Faults::old_image(std::size_t i) {
+  auto& host = group_.server(i);
+  const auto image = images_.find(i);
+  if (image == images_.end()) {
+    images_.emplace(i, host.store.image());
+    return;
+  }
+  wipe(i);
+  host.crash();
+  host.store.restore(image->second);
+  host.boot();
+  images_.erase(image);
+}
+
+void Faults::kill_primary() {
+  if (trap_) return;
+  // So many of a rekey's datagrams go out, and then the lights do.
+  auto left = std::make_shared<std::uint64_t>(prng_.below(2 * group_.members()));
+  const bool soon = prng_.chance(700);
+  trap_ = group_.network().add_filter([this, left](const Datagram& datagram) {
+    constexpr std::size_t exchange_at = 18;
+    const bool push = datagram.payload.size() > exchange_at &&
+                      datagram.payload[exchange_at] ==
+                          static_cast<std::uint8_t>(ike::ExchangeType::groupkey_push);
+    if (!push || *left == ~std::uint64_t{0}) return true;
+    if ((*left)-- > 0) return true;
+    for (std::size_t i = 0; i < group_.servers(); ++i) {
+      auto* host = &group_.server(i);
+      if (host->address() != datagram.local.address) continue;
+      group_.outside().scheduler.after(Duration(0), [this, host] {
+        if (trap_) group_.network().remove_filter(*trap_);
+        trap_.reset();
+        if (running_ && host->up()) crash(*host);
+      });
+    }
+    return false;
+  });
+  if (soon) group_.rekey(prng_.chance(300));
 }
 
 void Faults::weather() {
@@ -194,13 +374,14 @@ void Faults::attend(Host& host) {
   if (!program || !program->failed) return;
   for (std::size_t i = 0; i < group_.servers(); ++i) {
     if (&group_.server(i) != &host) continue;
+    if (group_.servers() > 1) return wipe(i);
     oracles_.keys.amnesty();
     group_.start_anew(i);
   }
 }
 
 void Faults::change_policy() {
-  if (!group_.server_status()) return;
+  if (!group_.server_status(group_.acting())) return;
   group_.update_policy(variant_of(group_.policy(), ++variant_));
 }
 
@@ -235,7 +416,10 @@ void Faults::garbage() {
 void Faults::heal() {
   running_ = false;
   group_.outside().log.note(group_.now(), "fault", "heal", "");
+  if (trap_) group_.network().remove_filter(*trap_);
+  trap_.reset();
   group_.network().heal();
+  group_.network().clear_links();
   group_.network().set_default(group_.options().link);
   for (std::size_t i = 0; i < group_.servers(); ++i) {
     group_.server(i).resume();

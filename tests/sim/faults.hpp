@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,9 +28,24 @@ enum class Fault : std::uint8_t {
   change_policy,
   remove_member,
   clear_members,
-  garbage  ///< datagrams that nobody made
+  garbage,  ///< datagrams that nobody made
+  // With several key servers:
+  part_servers,       ///< in two, each side with some of the members
+  cut_one_way,        ///< one key server does not hear another one
+  flap,               ///< two of them hear each other now and then
+  slow_peer,          ///< one is far away for the others
+  crash_all_servers,  ///< a power cut
+  wipe_server,        ///< crashes, and comes back with an empty disk
+  old_image,          ///< crashes, and comes back with the disk of some time before
+  kill_primary,       ///< between making a key and having brought it to all members
+  step_server_clock,  ///< a key server's wall clock
+  elect
 };
-inline constexpr std::size_t fault_count = 17;
+inline constexpr std::size_t fault_count = 27;
+/// Whether it means anything with one key server only.
+[[nodiscard]] constexpr bool among_servers(Fault fault) {
+  return fault >= Fault::part_servers;
+}
 [[nodiscard]] std::string_view name_of(Fault fault);
 
 struct FaultOptions {
@@ -60,6 +77,17 @@ class Faults {
   void change_policy();
   void remove_or_admit();
   void garbage();
+  void part_servers();
+  void cut_one_way();
+  void flap(const IpAddress& one, const IpAddress& other, unsigned times);
+  void slow_peer();
+  void crash_all_servers();
+  void wipe(std::size_t i);
+  void old_image(std::size_t i);
+  void kill_primary();
+  /// Everything between two hosts, both ways.
+  void cut(const IpAddress& one, const IpAddress& other, bool both_ways = true);
+  void mend(const std::vector<std::pair<IpAddress, IpAddress>>& cuts);
   /// A server that refuses its state, or died, gets its operator's attention.
   void attend(Host& host);
   void later(std::function<void()> action);
@@ -75,6 +103,9 @@ class Faults {
   bool running_ = false;
   unsigned removals_ = 0;
   unsigned variant_ = 0;
+  TimePoint quiet_until_{};  ///< nothing new goes wrong until then
+  std::map<std::size_t, SimStore::Image> images_;
+  std::optional<std::uint64_t> trap_;  ///< the filter that waits for a primary's rekey
 };
 
 /// The same traffic, with other SAs: one over all sites, or one for each half of the senders.

@@ -200,7 +200,9 @@ coop::Options Group::coop_options(std::size_t i) const {
   out.group_name = group_name;
   out.group = options_.policy.id;
   out.local = {server_address(i), gdoi_port};
-  out.priority = static_cast<std::uint16_t>(100 - i);
+  const auto& priorities = options_.coop.priorities;
+  out.priority = i < priorities.size() ? priorities[i] : static_cast<std::uint16_t>(100 - i);
+  out.preempt = options_.coop.preempt;
   for (std::size_t other = 0; other < options_.key_servers; ++other)
     if (other != i) out.peers.push_back({server_address(other), gdoi_port});
   if (options_.certificates) {
@@ -226,6 +228,25 @@ std::vector<std::size_t> Group::primaries() {
   for (std::size_t i = 0; i < servers(); ++i)
     if (const auto* group = coop_group(i); group && group->primary()) out.push_back(i);
   return out;
+}
+
+std::size_t Group::acting() {
+  if (const auto leading = primaries(); !leading.empty()) return leading.front();
+  for (std::size_t i = 0; i < servers(); ++i)
+    if (server(i).up()) return i;
+  return 0;
+}
+
+bool Group::all_servers_speak() {
+  for (std::size_t i = 0; i < servers(); ++i)
+    if (server_status(i) == nullptr) return false;
+  return true;
+}
+
+Duration Group::downtime() const {
+  Duration sum{0};
+  for (const auto& host : servers_) sum += host->downtime();
+  return sum;
 }
 
 GroupProgram::Role Group::member_role(std::size_t i) const {
@@ -277,7 +298,7 @@ const gdoi::KsGroupStatus* Group::server_status(std::size_t i) {
     kept.executed = outside_.scheduler.executed();
     if (kept.status) {
       for (const auto& tek : kept.status->teks) known_.insert(tek.spi);
-      learn_removals(*kept.status);
+      learn_removals(i, *kept.status);
     }
   }
   return kept.status ? &*kept.status : nullptr;
@@ -303,74 +324,128 @@ bool Group::converged() {
   return describe().empty();
 }
 
+std::string Group::disagreement() {
+  if (servers() == 1) return server_status() ? "" : "the key server has no group";
+  std::string text;
+  std::set<coop::EpochId> epochs;
+  std::set<std::vector<std::string>> removed;
+  for (std::size_t i = 0; i < servers(); ++i) {
+    const auto* group = coop_group(i);
+    const auto* status = server_status(i);
+    if (group == nullptr || status == nullptr) {
+      text += fmt::format("{} has no group; ", server(i).name());
+      continue;
+    }
+    if (group->epoch() == nullptr)
+      text += fmt::format("{} has no epoch; ", server(i).name());
+    else
+      epochs.insert(group->epoch()->id);
+    removed.insert(status->removed);
+    if (const auto ready = group->may_register(); !ready)
+      text += fmt::format("{} registers nobody ({}); ", server(i).name(), ready.error().text());
+    if (!group->everybody_reachable())
+      text += fmt::format("{} does not hear everybody; ", server(i).name());
+  }
+  if (const auto leading = primaries(); leading.size() != 1)
+    text += fmt::format("{} primaries; ", leading.size());
+  if (epochs.size() > 1) text += fmt::format("{} epochs; ", epochs.size());
+  if (removed.size() > 1) text += "not the same members are removed; ";
+  return text;
+}
+
+std::string Group::describe_member(std::size_t i, const gdoi::KsGroupStatus& primary,
+                                   const std::set<std::uint32_t>& newest) {
+  const auto status = member_status(i);
+  const auto spi = member(i).dataplane.sending_spi();
+  if (!status) return fmt::format("{} is down; ", member(i).name());
+  if (!status->registered)
+    return fmt::format("{} is {}, last failure '{}'; ", member(i).name(), name_of(status->state),
+                       status->last_failure);
+  if (!newest.contains(spi))
+    return fmt::format("{} sends with {:08x}, which is not the newest; ", member(i).name(), spi);
+  if (!status->kek || status->kek->spi != primary.kek->spi)
+    return fmt::format("{} has another KEK than the key server; ", member(i).name());
+  return {};
+}
+
 std::string Group::describe() {
-  const auto server = server_status();
-  if (!server) return "the key server has no group";
-  if (!server->kek) return "the key server has no keys";
+  if (auto text = disagreement(); !text.empty()) return text;
+  const auto* primary = server_status(acting());
+  if (!primary || !primary->kek) return "the key server has no keys";
   std::set<std::uint32_t> newest;
-  for (const auto& tek : server->teks) {
+  for (const auto& tek : primary->teks) {
     if (!tek.superseded) newest.insert(tek.spi);
   }
   std::string text;
+  std::size_t meant = 0;
   for (std::size_t i = 0; i < members_.size() && text.size() < 2000; ++i) {
     if (removed_.contains(i)) continue;
-    const auto status = member_status(i);
-    const auto spi = member(i).dataplane.sending_spi();
-    if (!status) {
-      text += fmt::format("{} is down; ", member(i).name());
-    } else if (!status->registered) {
-      text += fmt::format("{} is {}, last failure '{}'; ", member(i).name(), name_of(status->state),
-                          status->last_failure);
-    } else if (!newest.contains(spi)) {
-      text += fmt::format("{} sends with {:08x}, which is not the newest; ", member(i).name(), spi);
-    } else if (!status->kek || status->kek->spi != server->kek->spi) {
-      text += fmt::format("{} has another KEK than the key server; ", member(i).name());
-    }
+    ++meant;
+    text += describe_member(i, *primary, newest);
+  }
+  if (!text.empty() || servers() == 1) return text;
+  for (std::size_t i = 0; i < servers(); ++i) {
+    const auto listed = server_status(i)->members.size();
+    if (listed != meant)
+      text += fmt::format("{} lists {} of {} members; ", server(i).name(), listed, meant);
   }
   return text;
 }
 
-void Group::rekey(bool kek) {
+// ---- an operator's commands ---------------------------------------------------------------------
+
+void Group::command(std::size_t i, const std::function<void(GroupProgram&, TimePoint)>& action) {
   kept_.clear();
-  const auto leading = primaries();  // of several key servers the primary does it
-  auto& host = server(leading.empty() ? 0 : leading.front());
+  auto& host = server(i);
   host.call([&] {
-    if (auto* running = program(host); running && !running->failed)
-      (void)running->key_server->rekey_now(host.clock.now(), group_name, kek);
+    if (auto* running = program(host); running && running->key_server && !running->failed)
+      action(*running, host.clock.now());
+  });
+  kept_.clear();
+}
+
+void Group::rekey(bool kek) {
+  command(acting(), [&](GroupProgram& running, TimePoint at) {
+    (void)running.key_server->rekey_now(at, group_name, kek);
   });
 }
 
 void Group::update_policy(const gdoi::GroupPolicy& policy) {
   options_.policy = complete(policy);  // what a reboot finds in its configuration
+  (void)all_servers_speak();           // whose SPIs are known then
   withdraw_all();
-  server().call([&] {
-    if (auto* running = program(server()); running && !running->failed)
-      (void)running->key_server->update_policy(server().clock.now(), options_.policy);
-  });
+  for (std::size_t i = 0; i < servers(); ++i)
+    command(i, [&](GroupProgram& running, TimePoint at) {
+      (void)running.key_server->update_policy(at, options_.policy);
+    });
 }
 
-void Group::withdraw_all() {
-  if (const auto status = server_status()) {
-    for (const auto& tek : status->teks) withdrawn_.insert(tek.spi);
-  }
-}
-
-void Group::learn_removals(const gdoi::KsGroupStatus& status) {
-  for (const auto& [i, identity] : identities_) {
+void Group::learn_removals(std::size_t i, const gdoi::KsGroupStatus& status) {
+  removed_at_.resize(servers_.size());
+  removed_at_[i].clear();
+  for (const auto& [member, identity] : identities_) {
     const bool out =
         std::find(status.removed.begin(), status.removed.end(), identity) != status.removed.end();
+    if (out) removed_at_[i].insert(member);
+  }
+  // A key server that is down says what it said last; what counts is whether any of them objects.
+  for (const auto& [member, identity] : identities_) {
+    const bool out = std::any_of(removed_at_.begin(), removed_at_.end(),
+                                 [&](const auto& listed) { return listed.contains(member); });
     if (out) {
-      removed_.insert(i);
+      removed_.insert(member);
     } else {
-      removed_.erase(i);
-      removals_.erase(i);
+      removed_.erase(member);
+      removals_.erase(member);
     }
   }
 }
 
-bool Group::remove_member(std::size_t i) {
+bool Group::remove_member(std::size_t i, std::optional<std::size_t> at_server) {
   kept_.clear();
-  const auto* status = server_status();
+  const auto at = at_server.value_or(acting());
+  (void)all_servers_speak();
+  const auto* status = server_status(at);
   if (!status) return false;
   const auto known =
       std::find_if(status->members.begin(), status->members.end(),
@@ -378,46 +453,53 @@ bool Group::remove_member(std::size_t i) {
   if (known == status->members.end()) return false;
   const auto id = known->id;
   identities_[i] = known->identity;
-  Removal removal{now(), {}};
-  for (const auto& tek : status->teks) removal.known.insert(tek.spi);
-  withdraw_all();
   removed_.insert(i);
-  removals_[i] = std::move(removal);
-  outside_.log.note(now(), "operator", "remove", member(i).name());
-  server().call([&] {
-    (void)program(server())->key_server->remove_member(server().clock.now(), group_name, id);
+  removals_[i] = Removal{now(), known_};
+  outside_.log.note(now(), "operator", "remove",
+                    fmt::format("{} at {}", member(i).name(), server(at).name()));
+  command(at, [&](GroupProgram& running, TimePoint when) {
+    (void)running.key_server->remove_member(when, group_name, id);
   });
-  kept_.clear();
+  if (servers() == 1) withdraw_all();
   return true;
 }
 
 void Group::admit_member(std::size_t i) {
   outside_.log.note(now(), "operator", "admit", member(i).name());
-  server().call([&] {
-    auto* running = program(server());
-    if (!running || running->failed) return;
-    const auto identity = identities_.find(i);
-    if (identity == identities_.end()) return;
-    (void)running->key_server->admit_member(server().clock.now(), group_name, identity->second);
-  });
-  kept_.clear();
-  (void)server_status();
+  const auto identity = identities_.find(i);
+  const auto at = acting();
+  if (identity != identities_.end())
+    command(at, [&](GroupProgram& running, TimePoint when) {
+      (void)running.key_server->admit_member(when, group_name, identity->second);
+    });
+  if (server_status(at) != nullptr) removals_.erase(i);
 }
 
 void Group::clear_members() {
-  withdraw_all();
-  server().call([&] {
-    if (auto* running = program(server()); running && !running->failed)
-      (void)running->key_server->clear_members(server().clock.now(), group_name);
+  const auto at = acting();
+  (void)server_status(at);
+  if (servers() == 1) withdraw_all();
+  command(at, [](GroupProgram& running, TimePoint when) {
+    (void)running.key_server->clear_members(when, group_name);
+  });
+}
+
+void Group::elect(std::size_t at_server) {
+  outside_.log.note(now(), "operator", "elect", server(at_server).name());
+  command(at_server, [](GroupProgram& running, TimePoint at) {
+    if (running.coop) running.coop->find(group_name)->elect(at);
   });
 }
 
 void Group::start_anew(std::size_t i) {
   outside_.log.note(now(), "operator", "start anew", server(i).name());
-  withdrawn_.insert(known_.begin(), known_.end());
-  removed_.clear();
-  removals_.clear();
-  identities_.clear();
+  withdraw_all();
+  if (servers() == 1) {
+    removed_.clear();
+    removals_.clear();
+    identities_.clear();
+  }
+  if (i < removed_at_.size()) removed_at_[i].clear();
   server(i).crash();
   server(i).store.wipe();
   server(i).boot();

@@ -26,6 +26,8 @@ struct CoopSettings {
   coop::KeySource key_source = coop::KeySource::derived;
   coop::EvictInPartition evict_in_partition = coop::EvictInPartition::now;
   std::chrono::seconds refresh_after{86'400};
+  bool preempt = false;
+  std::vector<std::uint16_t> priorities;  ///< by server; empty: 100, 99, and so on
 };
 
 /// A whole group: what it is made of and how its parts are configured.
@@ -115,20 +117,29 @@ class Group {
   [[nodiscard]] coop::Group* coop_group(std::size_t i);
   /// The servers that call themselves primary now.
   [[nodiscard]] std::vector<std::size_t> primaries();
+  /// Where an operator would give a command: the primary, or else a server that is up.
+  [[nodiscard]] std::size_t acting();
+  /// Whether every key server is up and has a group.
+  [[nodiscard]] bool all_servers_speak();
+  /// One primary, which every server follows in one epoch and whose state every one has.
+  [[nodiscard]] bool agreed() { return disagreement().empty(); }
+  [[nodiscard]] std::string disagreement();
   [[nodiscard]] std::optional<gdoi::GroupMemberStatus> member_status(std::size_t i);
-  /// Every member that is meant to be in has keys, and all send with an SPI that the first key
-  /// server knows and has not superseded.
+  /// The key servers agree, every member that is meant to be in has keys, and all send with an SPI
+  /// that the primary knows and has not superseded.
   [[nodiscard]] bool converged();
   [[nodiscard]] std::string describe();  ///< why it has not converged
 
-  // ---- an operator's commands, on the first key server -----------------------------------------
+  // ---- an operator's commands, on the acting key server ----------------------------------------
   void rekey(bool kek = false);
-  void update_policy(const gdoi::GroupPolicy& policy);  ///< identity fields are filled in
+  /// At every key server. Identity fields are filled in.
+  void update_policy(const gdoi::GroupPolicy& policy);
   /// False if the server does not know the member now. Whether it took effect, which a disk error
   /// or a death in the middle leaves open, is what the server says afterwards: removed().
-  bool remove_member(std::size_t i);
+  bool remove_member(std::size_t i, std::optional<std::size_t> at_server = {});
   void admit_member(std::size_t i);
   void clear_members();
+  void elect(std::size_t at_server);
   /// The way out when a server refuses its damaged state: starts it with an empty disk. Keys of
   /// before are as good as deleted, and what was removed may come back.
   void start_anew(std::size_t i);
@@ -136,12 +147,24 @@ class Group {
   [[nodiscard]] const std::set<std::size_t>& removed() const { return removed_; }
   /// SPIs that were deleted before their end, by an operator's command: readable no longer.
   [[nodiscard]] const std::set<std::uint32_t>& withdrawn() const { return withdrawn_; }
+  /// A key server has said that it deletes every key.
+  void withdraw_all() { withdrawn_.insert(known_.begin(), known_.end()); }
+  /// A key server's wall clock was stepped: what it estimates after a restart may be wrong.
+  void bend_time() { time_bent_ = true; }
+  [[nodiscard]] bool time_bent() const { return time_bent_; }
+  /// How long servers were down, all together.
+  [[nodiscard]] Duration downtime() const;
   /// When a member was removed, and the SPIs that the group had until then.
   struct Removal {
     TimePoint at;
     std::set<std::uint32_t> known;
   };
   [[nodiscard]] const std::map<std::size_t, Removal>& removals() const { return removals_; }
+  /// Of a member that one tried to remove; empty for others.
+  [[nodiscard]] std::string identity_of(std::size_t member) const {
+    const auto known = identities_.find(member);
+    return known == identities_.end() ? std::string() : known->second;
+  }
 
   // ---- time ------------------------------------------------------------------------------------
   [[nodiscard]] TimePoint now() const { return outside_.scheduler.now(); }
@@ -158,8 +181,10 @@ class Group {
   [[nodiscard]] ike::IsakmpOptions isakmp_options(const IpAddress& local) const;
   std::unique_ptr<Host> make_host(const std::string& name, const IpAddress& address,
                                   const std::string& unit, ProgramFactory factory);
-  void withdraw_all();
-  void learn_removals(const gdoi::KsGroupStatus& status);
+  void learn_removals(std::size_t i, const gdoi::KsGroupStatus& status);
+  void command(std::size_t i, const std::function<void(GroupProgram&, TimePoint)>& action);
+  [[nodiscard]] std::string describe_member(std::size_t i, const gdoi::KsGroupStatus& primary,
+                                            const std::set<std::uint32_t>& newest);
   [[nodiscard]] std::optional<gdoi::KsGroupStatus> ask_server(std::size_t i);
   void tick();
 
@@ -181,6 +206,8 @@ class Group {
   std::set<std::uint32_t> withdrawn_;
   std::set<std::uint32_t> known_;                  ///< every SPI that a server has shown
   std::map<std::size_t, std::string> identities_;  ///< of members that one tried to remove
+  std::vector<std::set<std::size_t>> removed_at_;  ///< by server: the removed members that it lists
+  bool time_bent_ = false;
 };
 
 }  // namespace cohort::sim

@@ -104,6 +104,7 @@ std::size_t Host::pending_jobs() const {
 
 void Host::boot() {
   if (program_) return;
+  if (boot_ > 0) downtime_ += outside.scheduler.now() - crashed_at_;
   ++boot_;
   dying_ = paused_ = false;
   store.freeze(false);
@@ -122,6 +123,7 @@ void Host::boot() {
 void Host::crash() {
   if (!program_) return;
   outside.log.note(outside.scheduler.now(), name(), "crash", "");
+  crashed_at_ = outside.scheduler.now();
   dying_ = true;  // mutes what destructors do
   store.freeze(true);
   program_.reset();
@@ -152,7 +154,7 @@ void Host::resume() {
 }
 
 void Host::call(const std::function<void()>& action) {
-  if (!up()) return;
+  if (!up() || paused_) return;
   action();
   settle();
 }

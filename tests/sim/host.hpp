@@ -124,6 +124,7 @@ class Host final : public Outbox {
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] const IpAddress& address() const { return options_.address; }
   [[nodiscard]] std::uint64_t boots() const { return boot_; }
+  [[nodiscard]] Duration downtime() const { return downtime_; }  ///< between boots
   [[nodiscard]] std::size_t pending_jobs() const;
 
   Outside& outside;
@@ -139,7 +140,7 @@ class Host final : public Outbox {
   void set_job_time(Duration min, Duration max);
 
   /// Calls the program from outside (an operator's command), as the event loop would: `call` runs
-  /// now, or not at all when the host is down.
+  /// now, or not at all when the host is down or paused.
   void call(const std::function<void()>& call);
 
   void send(Datagram datagram) override;
@@ -166,8 +167,8 @@ class Host final : public Outbox {
   JobId next_job_ = 1;
   TimePoint armed_ = never;  ///< true time of the earliest timer event under way
   unsigned spins_ = 0;       ///< timer calls of this boot after which the node was due at once
-  TimePoint paused_at_{}, resumed_{};
-  Duration longest_pause_{0};
+  TimePoint paused_at_{}, resumed_{}, crashed_at_{};
+  Duration longest_pause_{0}, downtime_{0};
   bool dying_ = false;
   bool paused_ = false;
   bool booting_ = false;

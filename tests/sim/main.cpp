@@ -1,5 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
 #include <fmt/core.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/sim/run.hpp"
 
@@ -11,32 +16,78 @@ using cohort::sim::RunOptions;
 struct Arguments {
   std::uint64_t seeds = 20;
   std::uint64_t from = 1;
-  std::optional<unsigned> members;
+  unsigned jobs = 1;
+  std::optional<unsigned> servers, members;
   bool twice = false;
   bool echo = false;
   bool verbose = false;
 };
 
-int run_all(const Arguments& arguments) {
-  std::uint64_t failed = 0;
-  for (auto seed = arguments.from; seed < arguments.from + arguments.seeds; ++seed) {
-    auto options = RunOptions::draw(seed, arguments.members);
-    options.group.echo = arguments.echo;
-    if (arguments.verbose) fmt::print("{}\n", options.text());
-    const auto outcome =
-        arguments.twice ? cohort::sim::run_twice(options) : cohort::sim::run(options);
-    if (arguments.verbose)
-      fmt::print("  {} {:016x} {}\n", outcome.ok ? "ok" : "FAILED", outcome.hash, outcome.summary);
-    std::fflush(stdout);
-    if (outcome.ok) continue;
-    ++failed;
-    fmt::print("FAILED {}\n{}\n{}\n", options.text(), outcome.summary, outcome.text);
-    fmt::print("replay: tests/sim/sim --seeds 1 --from {}{} --echo\n\n", seed,
-               arguments.members ? fmt::format(" --members {}", *arguments.members) : "");
-    std::fflush(stdout);
+/// What the processes of one call share: each takes the next seed when it has done one.
+struct Shared {
+  std::atomic<std::uint64_t> next{0}, failed{0};
+};
+
+void say(const std::string& text) {
+  // One write, so that lines of several processes don't mix.
+  if (::write(STDOUT_FILENO, text.data(), text.size()) < 0) std::exit(2);
+}
+
+std::string replay(const Arguments& arguments, std::uint64_t seed) {
+  std::string text = fmt::format("replay: tests/sim/sim --seeds 1 --from {}", seed);
+  if (arguments.servers) text += fmt::format(" --servers {}", *arguments.servers);
+  if (arguments.members) text += fmt::format(" --members {}", *arguments.members);
+  return text + " --echo\n";
+}
+
+void run_seed(const Arguments& arguments, Shared& shared, std::uint64_t seed) {
+  auto options = RunOptions::draw_any(seed, arguments.servers, arguments.members);
+  options.group.echo = arguments.echo;
+  // Every hundredth is run again, and must give the same log.
+  const bool twice = arguments.twice || (!arguments.echo && seed % 100 == 0);
+  const auto begun = std::chrono::steady_clock::now();
+  const auto outcome = twice ? cohort::sim::run_twice(options) : cohort::sim::run(options);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  std::string text;
+  if (arguments.verbose || !outcome.ok) text += options.text() + "\n";
+  if (arguments.verbose)
+    text += fmt::format("  {} {:.2f} s {:016x} {}\n", outcome.ok ? "ok" : "FAILED", took.count(),
+                        outcome.hash, outcome.summary);
+  if (!outcome.ok) {
+    ++shared.failed;
+    text += fmt::format("FAILED seed {}\n{}\n{}{}\n", seed, outcome.summary, outcome.text,
+                        replay(arguments, seed));
   }
-  fmt::print("{} seeds from {}: {} failed\n", arguments.seeds, arguments.from, failed);
-  return failed == 0 ? 0 : 1;
+  say(text);
+}
+
+void work(const Arguments& arguments, Shared& shared) {
+  for (;;) {
+    const auto turn = shared.next++;
+    if (turn >= arguments.seeds) return;
+    run_seed(arguments, shared, arguments.from + turn);
+  }
+}
+
+int run_all(const Arguments& arguments) {
+  void* memory =
+      ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return 2;
+  auto& shared = *new (memory) Shared;
+  bool died = false;
+  if (arguments.jobs <= 1) {
+    work(arguments, shared);
+  } else {
+    for (unsigned job = 0; job < arguments.jobs; ++job) {
+      if (::fork() != 0) continue;
+      work(arguments, shared);
+      std::_Exit(0);
+    }
+    for (int status = 0; ::wait(&status) > 0;) died |= status != 0;
+  }
+  say(fmt::format("{} seeds from {}: {} failed{}\n", arguments.seeds, arguments.from,
+                  shared.failed.load(), died ? ", and a process died" : ""));
+  return shared.failed == 0 && !died ? 0 : 1;
 }
 
 }  // namespace
@@ -48,6 +99,11 @@ int main(int argc, char** argv) {
   Arguments arguments;
   app.add_option("--seeds", arguments.seeds, "how many seeds")->capture_default_str();
   app.add_option("--from", arguments.from, "the first seed")->capture_default_str();
+  app.add_option("--jobs", arguments.jobs, "processes that share the seeds")
+      ->check(CLI::Range(1u, 256u))
+      ->capture_default_str();
+  app.add_option("--servers", arguments.servers, "key servers, instead of a drawn number")
+      ->check(CLI::Range(1u, 8u));
   app.add_option("--members", arguments.members, "members of the group, instead of a drawn number")
       ->check(CLI::Range(2u, 1000u));
   app.add_flag("--twice", arguments.twice, "run each seed twice and compare the event logs");

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <fmt/core.h>
 
+#include "coop/key_schedule.hpp"
+#include "gdoi/events.hpp"
+
 namespace cohort::sim {
 
 namespace {
@@ -42,13 +45,37 @@ void KeyOracle::on_installed(const Host& host, const dataplane::Snapshot& snapsh
                                         "installed for it before",
                                         host.name(), sa.spi));
     }
+    if (fresh && calm_) check_held(sa.spi);
     if (genuine_.contains(sa.spi) || forgiving_) continue;
     learn();
     if (!genuine_.contains(sa.spi)) unknown_.try_emplace(sa.spi, host.name());
   }
 }
 
-void KeyOracle::on_event(const Host& host, const Event&) {
+/// Every key server that is up holds an epoch with this key: whichever dies, another can go on.
+void KeyOracle::check_held(std::uint32_t spi) {
+  constexpr std::uint32_t generations_max = 10'000;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto* group = group_.coop_group(i);
+    if (group == nullptr || group_.server(i).paused()) continue;
+    bool held = false;
+    for (const auto* item : group->replica().all(coop::Kind::epoch)) {
+      coop::EpochId id{};
+      std::copy_n(item->id.key.begin(), id.size(), id.begin());
+      const auto epoch = coop::decode_epoch(id, item->value.view());
+      if (!epoch) continue;
+      for (const auto& chain : epoch->chains)
+        held = held || spi - chain.spi(chain.generation) < generations_max;
+    }
+    if (!held)
+      group_.judge().accuse(oracle::held_by_peers, group_.now(),
+                            fmt::format("a member has SPI {:08x}, of which {} knows nothing", spi,
+                                        group_.server(i).name()));
+  }
+}
+
+void KeyOracle::on_event(const Host& host, const Event& event) {
+  if (group_.servers() > 1 && event.kind == &gdoi::events::ks_clear_register) group_.withdraw_all();
   // A key may live for less than a tick, but no server makes one in silence. Nobody is asked in the
   // middle of its own call.
   if (learning_ || !group_.is_server(host)) return;
@@ -64,13 +91,13 @@ void KeyOracle::on_tick(TimePoint now) {
   for (auto it = unknown_.begin(); it != unknown_.end();) {
     if (genuine_.contains(it->first)) {
       it = unknown_.erase(it);
-    } else if (group_.server_status()) {
+    } else if (group_.all_servers_speak()) {
       group_.judge().accuse(
           oracle::unauthentic_key, now,
           fmt::format("{} installed SPI {:08x}, which no key server made", it->second, it->first));
       it = unknown_.erase(it);
     } else {
-      ++it;  // the server is down; ask it when it is back
+      ++it;  // a server is down; ask it when it is back
     }
   }
 }
@@ -97,23 +124,112 @@ void NonceOracle::on_packet_sent(const Host& host, const EspPacket& packet) {
 
 void SequenceOracle::on_sent(const Host& host, const Datagram& datagram) {
   const ByteView message(datagram.payload);
-  if (is_exchange(datagram, ike::ExchangeType::groupkey_push)) {
-    // SEQ comes first, under a fixed key and IV: an equal first block is an equal SEQ. Only
-    // retransmissions may share it.
-    if (message.size() < header_size + block_size) return;
-    ++pushes_;
-    auto key = to_bytes(message.first(cookies_size));
-    const auto block = message.subspan(header_size, block_size);
-    key.insert(key.end(), block.begin(), block.end());
-    const auto whole = hash64(message);
-    const auto [found, fresh] = push_of_.try_emplace(std::move(key), whole);
-    if (!fresh && found->second != whole) {
-      group_.judge().accuse(oracle::seq_back, group_.now(),
-                            host.name() + " sent two rekeys with one sequence number");
-    }
-    return;
+  if (is_exchange(datagram, ike::ExchangeType::groupkey_push)) on_push(host, message);
+  if (is_exchange(datagram, ike::ExchangeType::groupkey_push_ack)) on_ack(host, message);
+}
+
+void SequenceOracle::on_push(const Host& host, ByteView message) {
+  // SEQ comes first, under a fixed key and IV: an equal first block is an equal SEQ. Only
+  // retransmissions may share it.
+  if (message.size() < header_size + block_size) return;
+  ++pushes_;
+  auto key = to_bytes(message.first(cookies_size));
+  const auto block = message.subspan(header_size, block_size);
+  key.insert(key.end(), block.begin(), block.end());
+  const auto whole = hash64(message);
+  const auto [found, fresh] = push_of_.try_emplace(std::move(key), whole);
+  if (!fresh && found->second == whole) return;  // to one more member
+  if (!fresh)
+    group_.judge().accuse(oracle::seq_back, group_.now(),
+                          host.name() + " sent two rekeys with one sequence number");
+  // The next blocks show in it too; so SEQ is read where the KEK is known.
+  KekSpi spi{};
+  std::copy_n(message.begin(), spi.size(), spi.begin());
+  const auto seq = seq_of(spi, message);
+  if (!seq) return;
+  ++read_;
+  const auto [other, first] = message_of_.try_emplace({spi, *seq}, whole);
+  if (!first && other->second != whole)
+    group_.judge().accuse(oracle::seq_back, group_.now(),
+                          fmt::format("{} sent rekey {}, a number that had been used under this "
+                                      "KEK",
+                                      host.name(), *seq));
+  check_order(host, spi, *seq);
+}
+
+void SequenceOracle::check_order(const Host& host, const KekSpi& spi, std::uint32_t seq) {
+  const auto now = group_.now();
+  auto& sent = sent_[spi];
+  auto& own = sent.by_host[&host];
+  if (seq <= own)
+    group_.judge().accuse(
+        oracle::seq_back, now,
+        fmt::format("{} sent rekey {} after {} under one KEK", host.name(), seq, own));
+  own = std::max(own, seq);
+  // Two primaries at once go on side by side; one that comes after another is above it.
+  if (sent.highest > 0 && now > sent.at + margin()) sent.settled = sent.highest;
+  if (seq <= sent.settled)
+    group_.judge().accuse(oracle::seq_back, now,
+                          fmt::format("{} sent rekey {} long after another had sent {}",
+                                      host.name(), seq, sent.settled));
+  if (seq > sent.highest) {
+    sent.highest = seq;
+    sent.at = now;
   }
-  if (!is_exchange(datagram, ike::ExchangeType::groupkey_push_ack)) return;
+}
+
+/// SEQ goes on by time at least; what servers think the time is may differ by this.
+Duration SequenceOracle::margin() const {
+  Duration restarts{0};
+  for (std::size_t i = 0; i < group_.servers(); ++i)
+    restarts += std::chrono::seconds(2) * (group_.server(i).boots() - 1);
+  return std::chrono::seconds(20) + restarts +
+         (group_.time_bent() ? group_.downtime() + std::chrono::hours(2) : Duration(0));
+}
+
+std::optional<std::uint32_t> SequenceOracle::seq_of(const KekSpi& spi, ByteView message) const {
+  const auto known = keks_.find(spi);
+  if (known == keks_.end()) return std::nullopt;
+  const auto& kek = known->second;
+  const auto block = message.subspan(header_size, crypto::block_size(kek.cipher));
+  const auto plain = crypto::cbc_decrypt(kek.cipher, kek.key.view(), kek.iv.view(), block);
+  if (!plain) return std::nullopt;
+  Reader in(*plain);
+  in.skip(4);
+  return in.u32();
+}
+
+/// What decrypts the rekeys of key servers that derive their keys.
+void SequenceOracle::learn_keks() {
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    auto* program = Group::program(group_.server(i));
+    if (program == nullptr || !program->key_authority) continue;
+    const auto plan = program->key_authority->plan(group_.server(i).clock.now());
+    if (!plan) continue;
+    const auto cipher = group_.policy().rekey.cipher;
+    const auto block = crypto::block_size(cipher);
+    for (const auto& one : plan->keks) {
+      if (keks_.contains(one.spi) || one.material.size() < block) continue;
+      gdoi::Kek kek;
+      kek.spi = one.spi;
+      kek.cipher = cipher;
+      kek.iv = Secret(one.material.view().first(block));
+      kek.key = Secret(one.material.view().subspan(block));
+      keks_.emplace(one.spi, std::move(kek));
+    }
+  }
+}
+
+void SequenceOracle::on_event(const Host& host, const Event&) {
+  if (learning_ || group_.servers() == 1 || !group_.is_server(host)) return;
+  learning_ = true;
+  group_.outside().scheduler.after(Duration(0), [this] {
+    learning_ = false;
+    learn_keks();
+  });
+}
+
+void SequenceOracle::on_ack(const Host& host, ByteView message) {
   Reader in(message);
   const auto cookies = to_bytes(in.take(cookies_size));
   in.skip(header_size - cookies_size);
@@ -142,23 +258,23 @@ void SequenceOracle::on_boot(const Host& host) {
 }
 
 void SequenceOracle::on_tick(TimePoint) {
-  check_server();
+  if (group_.servers() > 1)
+    learn_keks();
+  else
+    check_server();
 }
 
+/// A lone key server knows what it has sent, and says so; of several, one knows what another has
+/// reserved, and what counts is what they send.
 void SequenceOracle::check_server() {
-  // With several key servers one knows what another has sent up to a reservation only; what counts
-  // is what they send.
-  if (group_.servers() > 1) return;
-  for (std::size_t i = 0; i < group_.servers(); ++i) {
-    const auto* status = group_.server_status(i);
-    if (!status || !status->kek) continue;
-    Bytes spi(status->kek->spi.begin(), status->kek->spi.end());
-    const auto highest = highest_.find(spi);
-    if (highest == highest_.end() || status->kek->seq >= highest->second) continue;
-    group_.judge().accuse(oracle::seq_back, group_.now(),
-                          fmt::format("{} is at SEQ {} under a KEK of which {} has been taken",
-                                      group_.server(i).name(), status->kek->seq, highest->second));
-  }
+  const auto* status = group_.server_status();
+  if (!status || !status->kek) return;
+  Bytes spi(status->kek->spi.begin(), status->kek->spi.end());
+  const auto highest = highest_.find(spi);
+  if (highest == highest_.end() || status->kek->seq >= highest->second) return;
+  group_.judge().accuse(oracle::seq_back, group_.now(),
+                        fmt::format("{} is at SEQ {} under a KEK of which {} has been taken",
+                                    group_.server().name(), status->kek->seq, highest->second));
 }
 
 // ---- LifetimeOracle -----------------------------------------------------------------------------
@@ -170,7 +286,10 @@ void LifetimeOracle::on_installed(const Host&, const dataplane::Snapshot& snapsh
   std::map<std::uint32_t, Duration> remaining;
   for (std::size_t i = 0; i < group_.servers(); ++i) {
     if (const auto status = group_.server_status(i)) {
-      for (const auto& tek : status->teks) remaining[tek.spi] = tek.remaining;
+      for (const auto& tek : status->teks) {
+        auto& longest = remaining[tek.spi];
+        longest = std::max<Duration>(longest, tek.remaining);
+      }
     }
   }
   for (const auto& sa : snapshot.sas) {
@@ -188,13 +307,19 @@ TimePoint LifetimeOracle::end_of(std::uint32_t spi) const {
   return found == ends_.end() ? never : found->second;
 }
 
+Duration LifetimeOracle::restart_error() const {
+  Duration sum{0};
+  for (std::size_t i = 0; i < group_.servers(); ++i)
+    sum += std::chrono::seconds(1) * (group_.server(i).boots() - 1);
+  return sum;
+}
+
 void LifetimeOracle::on_tick(TimePoint now) {
-  // A server that restarts knows the time that has passed to the second only.
-  Duration restarts{0}, pause{0};
-  for (std::size_t i = 0; i < group_.servers(); ++i) {
-    restarts += std::chrono::seconds(1) * (group_.server(i).boots() - 1);
+  // Whose wall clock goes back thinks that less time has passed while it was down.
+  const auto restarts = restart_error() + (group_.time_bent() ? group_.downtime() : Duration(0));
+  Duration pause{0};
+  for (std::size_t i = 0; i < group_.servers(); ++i)
     pause = std::max(pause, group_.server(i).longest_pause());
-  }
   // A rekey says how long its keys live from now, and its repetition says the same: what arrives
   // late makes a key live that much longer, which RFC 6407 leaves open.
   const auto& rekey = group_.policy().rekey;
@@ -250,8 +375,8 @@ void TrafficOracle::on_packet_done(const Host& at, const EspPacket& packet, Fate
   if (fate != Fate::unknown_spi && fate != Fate::policy_mismatch) return;
   const auto held = held_.find(&at);
   if (held == held_.end() || !held->second.contains(packet.spi)) return;
-  if (group_.withdrawn().contains(packet.spi)) return;
-  if (now + end_slack >= lifetimes_.end_of(packet.spi)) return;
+  if (group_.withdrawn().contains(packet.spi) || group_.time_bent()) return;
+  if (now + end_slack + lifetimes_.restart_error() >= lifetimes_.end_of(packet.spi)) return;
   group_.judge().accuse(oracle::unreadable, now,
                         fmt::format("{} can no longer read SPI {:08x} ({}), which it had and "
                                     "which has not ended",
@@ -260,13 +385,59 @@ void TrafficOracle::on_packet_done(const Host& at, const EspPacket& packet, Fate
 
 // ---- EvictionOracle -----------------------------------------------------------------------------
 
+void EvictionOracle::learn() {
+  std::map<std::uint32_t, std::vector<const gdoi::KsGroupStatus*>> fresh;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto* status = group_.server_status(i);
+    if (!status) continue;
+    for (const auto& tek : status->teks)
+      if (!origin_.contains(tek.spi)) fresh[tek.spi].push_back(status);
+  }
+  for (const auto& [spi, statuses] : fresh) {
+    Origin origin;
+    bool first = true;
+    for (const auto* status : statuses) {
+      std::set<std::string> barred(status->removed.begin(), status->removed.end());
+      if (!first)
+        std::erase_if(barred, [&](const auto& one) { return !origin.barred.contains(one); });
+      origin.barred = std::move(barred);
+      first = false;
+      for (const auto& tek : status->teks)
+        if (const auto known = origin_.find(tek.spi); known != origin_.end() && origin.family == 0)
+          origin.family = known->second.family;
+    }
+    if (origin.family == 0) origin.family = ++last_family_;
+    origin_[spi] = std::move(origin);
+  }
+}
+
+void EvictionOracle::on_event(const Host& host, const Event&) {
+  if (learning_ || !group_.is_server(host)) return;
+  learning_ = true;
+  group_.outside().scheduler.after(Duration(0), [this] {
+    learning_ = false;
+    learn();
+  });
+}
+
 void EvictionOracle::on_installed(const Host& host, const dataplane::Snapshot& snapshot) {
   const auto index = group_.member_index(host);
   if (!index || group_.is_server(host)) return;
   const auto removal = group_.removals().find(*index);
   if (removal == group_.removals().end()) return;
+  const auto identity = group_.identity_of(*index);
+  std::set<std::uint64_t> families;
+  for (const auto spi : removal->second.known)
+    if (const auto known = origin_.find(spi); known != origin_.end())
+      families.insert(known->second.family);
   for (const auto& sa : snapshot.sas) {
     if (removal->second.known.contains(sa.spi)) continue;
+    if (group_.servers() > 1) {
+      const auto origin = origin_.find(sa.spi);
+      if (origin == origin_.end() || !origin->second.barred.contains(identity) ||
+          families.contains(origin->second.family))
+        continue;
+    }
     group_.judge().accuse(
         oracle::evicted_reads, group_.now(),
         fmt::format("{} was removed and got SPI {:08x}, made since", host.name(), sa.spi));
@@ -295,22 +466,47 @@ void LimitsOracle::check_rate(Host& host, std::uint64_t allowed, TimePoint now) 
   rate.full |= rate.at == 0;
 }
 
+void LimitsOracle::check_replica(std::size_t i, TimePoint now) {
+  const auto* group = group_.coop_group(i);
+  if (group == nullptr) return;
+  // What a small group needs, whatever it has been through: far below the limits of the protocol.
+  const std::pair<coop::Kind, std::size_t> bounds[] = {
+      {coop::Kind::policy, group_.servers()},
+      {coop::Kind::epoch, 16},
+      {coop::Kind::seq, 64},
+      {coop::Kind::removed_identity, group_.members()},
+      {coop::Kind::member, group_.members()},
+      {coop::Kind::lease, 6 * group_.servers()}};
+  for (const auto& [kind, bound] : bounds)
+    if (const auto count = group->replica().count(kind); count > bound)
+      group_.judge().accuse(
+          oracle::limits, now,
+          fmt::format("{} holds {} items of the kind {}, bound {}", group_.server(i).name(), count,
+                      coop::name_of(kind), bound));
+}
+
 void LimitsOracle::on_tick(TimePoint now) {
-  const auto check = [&](Host& host, std::size_t peers) {
+  const auto check = [&](Host& host, std::size_t peers, std::size_t others) {
     const auto too_many = [&](std::string_view what, std::size_t count, std::size_t limit) {
       if (count <= limit) return;
       group_.judge().accuse(oracle::limits, now,
                             fmt::format("{} has {} {}, limit {}", host.name(), count, what, limit));
     };
     too_many("jobs under way", host.pending_jobs(), 20 + 8 * peers);
-    too_many("octets on disk", host.store.octets(), 65'536 + 4096 * peers);
+    too_many("octets on disk", host.store.octets(), 65'536 + 4096 * peers + 65'536 * others);
     if (auto* program = Group::program(host))
-      too_many("phase 1 SAs", program->isakmp->established().size(), 8 + 8 * peers);
-    // A registration with every message sent twice is under 30 datagrams.
-    if (quiet_) check_rate(host, 60 * std::max<std::size_t>(peers, 1), now);
+      too_many("phase 1 SAs", program->isakmp->established().size(), 8 + 8 * (peers + others));
+    // A registration with every message sent twice is under 30 datagrams; key servers also tell
+    // each other of every member.
+    const auto talk = 60 * std::max<std::size_t>(peers, 1) + (100 + 4 * peers) * others;
+    if (quiet_) check_rate(host, talk, now);
   };
-  for (std::size_t i = 0; i < group_.servers(); ++i) check(group_.server(i), group_.members());
-  for (std::size_t i = 0; i < group_.members(); ++i) check(group_.member(i), group_.servers());
+  const std::size_t others = group_.servers() - 1;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    check(group_.server(i), group_.members(), others);
+    check_replica(i, now);
+  }
+  for (std::size_t i = 0; i < group_.members(); ++i) check(group_.member(i), group_.servers(), 0);
   if (const auto status = group_.server_status();
       status && status->members.size() > group_.policy().members_max) {
     group_.judge().accuse(

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "gdoi/keys.hpp"
 #include "tests/sim/group.hpp"
 
 /// What must never happen in a group, checked from outside the code under test: from datagrams,
@@ -24,12 +26,14 @@ inline constexpr std::string_view lifetime = "lifetime";
 inline constexpr std::string_view unreadable = "unreadable";
 inline constexpr std::string_view packet_lost = "packet_lost";
 inline constexpr std::string_view clear_leak = "clear_leak";
+inline constexpr std::string_view held_by_peers = "held_by_peers";
 inline constexpr std::string_view limits = "limits";
 inline constexpr std::string_view storm = "storm";
 inline constexpr std::string_view liveness = "liveness";
 }  // namespace oracle
 
 /// An SPI never means two keys, anywhere, ever; and every installed one was made by a key server.
+/// In a calm network with several of them, each holds a key before any member does.
 class KeyOracle final : public Observer {
  public:
   explicit KeyOracle(Group& group) : group_(group) {}
@@ -39,15 +43,19 @@ class KeyOracle final : public Observer {
   /// The servers lost their memory: nobody can say any more what they made.
   void amnesty() { unknown_.clear(), forgiving_ = true; }
   [[nodiscard]] bool made_by_server(std::uint32_t spi) const { return genuine_.contains(spi); }
+  /// The network is whole, and loses nothing.
+  void expect_calm(bool on) { calm_ = on; }
 
  private:
   void learn();
+  void check_held(std::uint32_t spi);
   Group& group_;
   std::unordered_map<std::uint32_t, std::uint64_t> key_of_;
   std::set<std::uint32_t> genuine_;
   std::map<std::uint32_t, std::string> unknown_;  ///< SPI, and where it was installed
   bool forgiving_ = false;
   bool learning_ = false;
+  bool calm_ = false;
 };
 
 /// (key, sender id, counter) is never sent twice, whoever sends it.
@@ -65,25 +73,45 @@ class NonceOracle final : public Observer {
   std::map<std::pair<std::uint64_t, std::uint32_t>, Last> last_;
 };
 
-/// GROUPKEY-PUSH: under one KEK a sequence number is never given to two messages and never goes
-/// back, neither at a key server (also across its restarts) nor in what a member acknowledges.
+/// GROUPKEY-PUSH: under one KEK a sequence number is never given to two messages, by whichever key
+/// server, and never goes back, neither at a key server (also across its restarts), nor from one
+/// primary to the next, nor in what a member acknowledges.
 class SequenceOracle final : public Observer {
  public:
   explicit SequenceOracle(Group& group) : group_(group) {}
   void on_sent(const Host& host, const Datagram& datagram) override;
+  void on_event(const Host& host, const Event& event) override;
   void on_boot(const Host& host) override;
   void on_tick(TimePoint now) override;
   [[nodiscard]] std::uint64_t pushes() const { return pushes_; }
   [[nodiscard]] std::uint64_t acknowledgements() const { return acknowledgements_; }
+  [[nodiscard]] std::uint64_t read() const { return read_; }
 
  private:
+  using KekSpi = gdoi::KekSpi;
+  struct Sent {
+    std::uint32_t highest = 0;  ///< by anybody
+    TimePoint at;               ///< when that was sent
+    std::uint32_t settled = 0;  ///< the highest that everybody has had time to go beyond
+    std::map<const Host*, std::uint32_t> by_host;
+  };
+  void on_push(const Host& host, ByteView message);
+  void on_ack(const Host& host, ByteView message);
+  void check_order(const Host& host, const KekSpi& spi, std::uint32_t seq);
+  [[nodiscard]] std::optional<std::uint32_t> seq_of(const KekSpi& spi, ByteView message) const;
+  void learn_keks();
   void check_server();
+  [[nodiscard]] Duration margin() const;
   Group& group_;
   std::map<Bytes, std::uint64_t> push_of_;  ///< KEK SPI and first cipher block -> whole datagram
+  std::map<std::pair<KekSpi, std::uint32_t>, std::uint64_t> message_of_;  ///< where SEQ is read
+  std::map<KekSpi, gdoi::Kek> keks_;
+  std::map<KekSpi, Sent> sent_;
   std::map<std::pair<const Host*, Bytes>, std::uint32_t> acknowledged_;
   std::map<Bytes, std::uint32_t> highest_;  ///< acknowledged by anybody, by KEK SPI
-  std::uint64_t pushes_ = 0;
+  std::uint64_t pushes_ = 0, read_ = 0;
   std::uint64_t acknowledgements_ = 0;
+  bool learning_ = false;
 };
 
 /// No key is installed past its hard end, on a member with or without contact to its key server.
@@ -94,6 +122,9 @@ class LifetimeOracle final : public Observer {
   void on_tick(TimePoint now) override;
   /// When the key ends, by what its server said when it was first seen; never if unknown.
   [[nodiscard]] TimePoint end_of(std::uint32_t spi) const;
+  /// How far from that a key server's idea may be, since it knows the time of before its restarts
+  /// to the second only.
+  [[nodiscard]] Duration restart_error() const;
 
  private:
   Group& group_;
@@ -120,14 +151,27 @@ class TrafficOracle final : public Observer {
   bool strict_ = false;
 };
 
-/// A member that was removed gets none of the keys made after its removal.
+/// A member that was removed gets none of the keys made after its removal. With several key
+/// servers, one that has not heard of the removal goes on with the keys that it has, and with those
+/// that follow from them; what counts is that no key that came after an exclusion gets to it. Keys
+/// that a server held together are of one family; an exclusion begins another.
 class EvictionOracle final : public Observer {
  public:
   explicit EvictionOracle(Group& group) : group_(group) {}
   void on_installed(const Host& host, const dataplane::Snapshot& snapshot) override;
+  void on_event(const Host& host, const Event& event) override;
+  void on_tick(TimePoint) override { learn(); }
 
  private:
+  struct Origin {
+    std::uint64_t family = 0;
+    std::set<std::string> barred;  ///< whom all servers that had it first had removed
+  };
+  void learn();
   Group& group_;
+  std::map<std::uint32_t, Origin> origin_;
+  std::uint64_t last_family_ = 0;
+  bool learning_ = false;
 };
 
 /// Queues and tables stay under their limits; a host does not send without end.
@@ -145,6 +189,7 @@ class LimitsOracle final : public Observer {
     std::size_t at = 0;
     bool full = false;
   };
+  void check_replica(std::size_t i, TimePoint now);
   void check_rate(Host& host, std::uint64_t allowed, TimePoint now);
   Group& group_;
   std::map<const Host*, Rate> rates_;

@@ -29,6 +29,14 @@ void liveness_phase(Group& group, Faults& faults, Oracles& oracles) {
   faults.heal();
   const auto healed = group.now();
   const auto bound = convergence_bound(group.options());
+  const auto agreement = agreement_bound(group.options());
+  const bool agreed = group.run_until([&] { return group.agreed(); }, agreement);
+  accuse_unless(group, agreed,
+                fmt::format("no agreement {:.0f} s after the heal: {}", seconds_of(agreement),
+                            group.disagreement()));
+  if (!group.judge().violations().empty()) return;
+  group.outside().log.note(group.now(), "run", "agreed",
+                           fmt::format("{:.3f} s", seconds_of(group.now() - healed)));
   const bool converged = group.run_until([&] { return group.converged(); }, bound);
   accuse_unless(group, converged,
                 fmt::format("not converged {:.0f} s after the heal: {}", seconds_of(bound),
@@ -39,6 +47,7 @@ void liveness_phase(Group& group, Faults& faults, Oracles& oracles) {
   // What is still on its way from before (a rekey's retransmissions, a deactivation) ends first.
   group.run_for(rekey_bound(group.options()) + group.policy().deactivation_delay);
   oracles.limits.expect_quiet(true);
+  oracles.keys.expect_calm(true);
   // A member that has rebooted starts its ESP sequence anew, which counter anti-replay takes for
   // replays until the next key: so the first rekey may still find losses.
   struct Step {
@@ -56,6 +65,7 @@ void liveness_phase(Group& group, Faults& faults, Oracles& oracles) {
   Duration longest{0};
   for (const auto& sa : group.policy().sas) longest = std::max<Duration>(longest, sa.lifetime);
   group.run_for(longest);
+  (void)group.run_until([&] { return group.converged(); }, rekey_bound(group.options()));
   accuse_unless(group, group.converged(), "a key's life later: " + group.describe());
 }
 
@@ -68,11 +78,28 @@ Duration convergence_bound(const GroupOptions& options) {
          std::chrono::milliseconds(100) * options.members;
 }
 
+Duration agreement_bound(const GroupOptions& options) {
+  if (options.key_servers == 1) return std::chrono::seconds(1);
+  return options.coop.timers.dead * 6 + std::chrono::seconds(60);
+}
+
 Duration rekey_bound(const GroupOptions& options) {
   const auto& policy = options.policy;
   return policy.activation_delay +
          policy.rekey.retransmit_interval * (policy.rekey.retransmit_number + 1) +
          std::chrono::seconds(30);
+}
+
+void shorten(GroupOptions& group, Prng& prng) {
+  auto& policy = group.policy;
+  policy.activation_delay = std::chrono::seconds(prng.between(5, 15));
+  policy.deactivation_delay = policy.activation_delay + std::chrono::seconds(5);
+  policy.rekey.retransmit_number = static_cast<unsigned>(prng.between(1, 3));
+  policy.rekey.retransmit_interval = std::chrono::seconds(prng.between(2, 4));
+  policy.rekey.lifetime = std::chrono::seconds(prng.between(200, 600));
+  for (auto& sa : policy.sas) sa.lifetime = std::chrono::seconds(prng.between(100, 300));
+  group.reregister_lead = std::chrono::seconds(prng.between(15, 30));
+  group.traffic.interval = std::chrono::milliseconds(prng.between(500, 2000));
 }
 
 RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members) {
@@ -103,7 +130,9 @@ RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members)
   group.traffic.interval = std::chrono::milliseconds(prng.between(400, 1500));
   group.link.delay_max = std::chrono::milliseconds(prng.between(6, 200));
   for (std::size_t i = 0; i < fault_count; ++i) {
-    if (prng.chance(400)) run.faults.enabled.insert(static_cast<Fault>(i));
+    const bool on = prng.chance(400);
+    if (on && !among_servers(static_cast<Fault>(i)))
+      run.faults.enabled.insert(static_cast<Fault>(i));
   }
   run.faults.interval_mean = std::chrono::seconds(prng.between(5, 90));
   run.faults.outage_max = std::chrono::seconds(prng.between(5, 400));
@@ -111,6 +140,45 @@ RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members)
   run.faults.loss_permille_max = static_cast<unsigned>(prng.between(10, 400));
   run.safety = std::chrono::seconds(prng.between(600, 2400));
   return run;
+}
+
+/// Co-operating key servers live on shorter times, so that more happens in as many events.
+RunOptions RunOptions::draw_coop(std::uint64_t seed, std::optional<unsigned> servers,
+                                 std::optional<unsigned> members) {
+  auto run = draw(seed, members);
+  auto prng = Prng(seed).fork("co-operation");
+  auto& group = run.group;
+  constexpr unsigned usual[] = {2, 2, 2, 2, 2, 3, 3, 3, 4, 5};
+  group.key_servers = usual[prng.below(std::size(usual))];
+  if (prng.chance(40)) group.key_servers = static_cast<unsigned>(prng.between(6, 8));
+  if (servers) group.key_servers = *servers;
+  if (!members && group.members < 20) group.members = static_cast<unsigned>(prng.between(2, 6));
+  auto& coop = group.coop;
+  const auto announce = std::chrono::milliseconds(prng.between(500, 3000));
+  coop.timers = {announce, announce * 2, announce * 4};
+  coop.preempt = prng.chance(200);
+  if (prng.chance(150)) coop.key_source = coop::KeySource::random;
+  if (prng.chance(200)) coop.evict_in_partition = coop::EvictInPartition::at_merge;
+  if (prng.chance(300)) coop.refresh_after = std::chrono::seconds(prng.between(100, 600));
+  const bool equal = prng.chance(300), mixed = prng.chance(300);
+  for (unsigned i = 0; i < group.key_servers && (equal || mixed); ++i)
+    coop.priorities.push_back(equal ? std::uint16_t{7}
+                                    : static_cast<std::uint16_t>(prng.between(1, 3)));
+  shorten(group, prng);
+  run.faults.enabled.clear();
+  for (std::size_t i = 0; i < fault_count; ++i)
+    if (prng.chance(300)) run.faults.enabled.insert(static_cast<Fault>(i));
+  if (prng.chance(700)) run.faults.enabled.erase(Fault::step_server_clock);
+  run.faults.interval_mean = std::chrono::seconds(prng.between(4, 40));
+  run.faults.outage_max = std::chrono::seconds(prng.between(4, 120));
+  run.safety = std::chrono::seconds(prng.between(200, 700));
+  return run;
+}
+
+RunOptions RunOptions::draw_any(std::uint64_t seed, std::optional<unsigned> servers,
+                                std::optional<unsigned> members) {
+  const bool one = servers ? *servers == 1 : Prng(seed).fork("kind").chance(250);
+  return one ? draw(seed, members) : draw_coop(seed, servers, members);
 }
 
 std::string RunOptions::text() const {

@@ -17,6 +17,12 @@ struct RunOptions {
 
   /// Everything drawn from the seed. `members`: instead of a drawn number.
   static RunOptions draw(std::uint64_t seed, std::optional<unsigned> members = {});
+  /// The same with two to eight key servers, and with what can go wrong among them.
+  static RunOptions draw_coop(std::uint64_t seed, std::optional<unsigned> servers = {},
+                              std::optional<unsigned> members = {});
+  /// One of both: a quarter of all seeds have a lone key server.
+  static RunOptions draw_any(std::uint64_t seed, std::optional<unsigned> servers = {},
+                             std::optional<unsigned> members = {});
   [[nodiscard]] std::string text() const;
 };
 
@@ -35,9 +41,15 @@ struct Outcome {
 /// The same, twice; not ok either if the two differ.
 [[nodiscard]] Outcome run_twice(const RunOptions& options);
 
+/// Shorter lives of keys, and shorter delays, in the same proportions.
+void shorten(GroupOptions& group, Prng& prng);
+
 /// After a heal, how long it may take until everybody is on the newest keys: whoever missed all
 /// rekeys registers again before its last key ends.
 [[nodiscard]] Duration convergence_bound(const GroupOptions& options);
+/// After a heal, how long it may take until the key servers have one primary, one epoch and all of
+/// each other's state.
+[[nodiscard]] Duration agreement_bound(const GroupOptions& options);
 /// After a rekey in a healthy network: distributed, acknowledged and activated.
 [[nodiscard]] Duration rekey_bound(const GroupOptions& options);
 
