@@ -44,7 +44,7 @@ inline constexpr EventKind pseudo_time_too_old{
 inline constexpr EventKind synchronized{"GDOI", Severity::informational, "COOP_SYNC_COMPLETE",
                                         "a key server holds all of our state"};
 inline constexpr EventKind epoch_begun{"GDOI", Severity::notice, "COOP_EPOCH",
-                                       "the group's keys start from fresh randomness"};
+                                       "the group's keys come from another secret now"};
 inline constexpr EventKind merged{"GDOI", Severity::notice, "COOP_MERGE",
                                   "two sides of a partition have come together"};
 inline constexpr EventKind eviction_waits{

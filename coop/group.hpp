@@ -228,6 +228,7 @@ class Group {
   std::vector<LineSpec> lines_;
   std::uint8_t sender_id_bits_ = 16;
   bool policy_set_ = false;
+  bool restoring_ = false;  ///< what is on the disk comes back
 
   Role role_ = Role::listening;
   std::optional<IpAddress> followed_, previous_primary_, reported_primary_;

@@ -285,6 +285,7 @@ void Group::adopt(TimePoint now, const EpochId& id) {
   keys_changed_ = true;
   next_announce_ = now;
   next_ratchet_ = now;
+  if (restoring_) return;  // the operator has heard of it before
   world_.outbox.report({&events::epoch_begun,
                         {{"group", options_.group_name},
                          {"epoch", fmt::format("{}", next.number)},

@@ -230,7 +230,9 @@ Status Group::load(TimePoint now) {
   const std::uint64_t stamped = replica_.last_stamp() >> stamp_counter_bits;
   if (stamped > now_ms(now)) time_ = Pseudotime(now, stamped);
   for (const Item* item : replica_.all(Kind::epoch)) load_epoch(*item);
+  restoring_ = true;
   reconsider(now);
+  restoring_ = false;
   ratchet(now);
   return {};
 }
