@@ -77,11 +77,13 @@ inline bool equal_16(const std::uint8_t* a, const std::uint8_t* b) {
   return _mm_movemask_epi8(same) == 0xffff;
 }
 
-/// Constant time; `size` is a multiple of 4.
+/// Constant time; `size` is 12, 16, 24 or 32.
 inline bool equal_icv(const std::uint8_t* a, const std::uint8_t* b, std::size_t size) {
-  std::uint32_t difference = 0;
-  for (std::size_t i = 0; i < size; i += 4)
-    difference |= load<std::uint32_t>(a + i) ^ load<std::uint32_t>(b + i);
+  std::uint64_t difference =
+      (load<std::uint64_t>(a) ^ load<std::uint64_t>(b)) |
+      (load<std::uint64_t>(a + size - 8) ^ load<std::uint64_t>(b + size - 8));
+  for (std::size_t i = 8; i + 8 < size; i += 8)
+    difference |= load<std::uint64_t>(a + i) ^ load<std::uint64_t>(b + i);
   return difference == 0;
 }
 
@@ -324,14 +326,15 @@ IMB_MGR& Cipher::hash_manager(const SuiteCode& code, unsigned n) {
   return sum < std::uint64_t{short_text_} * n ? *short_sha256_ : *manager_;
 }
 
-void Cipher::seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code) {
+unsigned Cipher::seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code) {
   const unsigned count = fill_jobs(items, n, code, Direction::encrypt);
   IMB_SUBMIT_CIPHER_BURST_NOCHECK(manager_.get(), jobs_.data(), count, IMB_CIPHER_CBC,
                                   IMB_DIR_ENCRYPT, static_cast<IMB_KEY_SIZE_BYTES>(code.key_size));
   IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, count), jobs_.data(), count, code.hash);
+  return count;
 }
 
-void Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok) {
+unsigned Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok) {
   const unsigned count = fill_jobs(items, n, code, Direction::decrypt);
   IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, count), jobs_.data(), count, code.hash);
   unsigned right = 0;
@@ -347,14 +350,15 @@ void Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code
     IMB_SUBMIT_CIPHER_BURST_NOCHECK(manager_.get(), jobs_.data(), right, IMB_CIPHER_CBC,
                                     IMB_DIR_DECRYPT,
                                     static_cast<IMB_KEY_SIZE_BYTES>(code.key_size));
+  return count;
 }
 
 // ---- both ----
 
 namespace {
 
-/// Calls `run` for packets of AEAD suites, which says how many it has done, and `batch` once for
-/// each other suite.
+/// Calls `run` for packets of AEAD suites and `batch` once for each other suite. Both say how many
+/// they have done: `run` of those that follow, `batch` of all.
 template <typename Run, typename Batch>
 void by_suite(const CryptoItem* items, unsigned n, const Run& run, const Batch& batch) {
   std::uint32_t done = 0;  // CBC suites, by number
@@ -365,7 +369,7 @@ void by_suite(const CryptoItem* items, unsigned n, const Run& run, const Batch& 
       continue;
     }
     const std::uint32_t bit = 1u << static_cast<unsigned>(code.suite);
-    if ((done & bit) == 0) batch(code);
+    if ((done & bit) == 0 && batch(code) == n) return;
     done |= bit;
     ++i;
   }
@@ -376,13 +380,13 @@ void by_suite(const CryptoItem* items, unsigned n, const Run& run, const Batch& 
 void Cipher::seal(const CryptoItem* items, unsigned n) {
   by_suite(
       items, n, [&](unsigned i) { return seal_gcm(items + i, n - i); },
-      [&](const SuiteCode& code) { seal_cbc(items, n, code); });
+      [&](const SuiteCode& code) { return seal_cbc(items, n, code); });
 }
 
 void Cipher::open(const CryptoItem* items, unsigned n, bool* ok) {
   by_suite(
       items, n, [&](unsigned i) { return open_gcm(items + i, n - i, ok + i); },
-      [&](const SuiteCode& code) { open_cbc(items, n, code, ok); });
+      [&](const SuiteCode& code) { return open_cbc(items, n, code, ok); });
 }
 
 }  // namespace cohort::dataplane

@@ -92,8 +92,8 @@ class Cipher {
                      Direction direction);
   void order_by_length(const CryptoItem* items, unsigned n);
   void prepare_jobs(const SuiteCode& code);
-  void seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
-  void open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
+  unsigned seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
+  unsigned open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
   void find_short_text();
   IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
 

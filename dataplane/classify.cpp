@@ -267,18 +267,19 @@ inline bool classify_plain(rte_mbuf& mbuf, std::uint16_t mtu, Note& note) {
 }  // namespace
 
 void classify(Burst& burst, rte_mempool& pool, std::uint16_t mtu) {
-  const unsigned ahead = std::min(burst.size, prefetch_ahead);
+  const unsigned size = burst.size;
+  const unsigned ahead = std::min(size, prefetch_ahead);
   for (unsigned i = 0; i < ahead; ++i) rte_prefetch0(octets(burst.mbuf[i]));
   KindOf kind;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    if (i + prefetch_ahead < burst.size) rte_prefetch0(octets(burst.mbuf[i + prefetch_ahead]));
-    Note& note = burst.note[i];
-    if (classify_plain(*burst.mbuf[i], mtu, note)) [[likely]] {
-      kind.add(note);
+  Note* note = burst.note.data();
+  for (rte_mbuf **mbuf = burst.mbuf.data(), **end = mbuf + size; mbuf < end; ++mbuf, ++note) {
+    if (mbuf + prefetch_ahead < end) rte_prefetch0(octets(mbuf[prefetch_ahead]));
+    if (classify_plain(**mbuf, mtu, *note)) [[likely]] {
+      kind.add(*note);
       continue;
     }
     kind.spoil();
-    classify_frame(burst.mbuf[i], pool, mtu, note);
+    classify_frame(*mbuf, pool, mtu, *note);
   }
   burst.kind = kind.result();
 }

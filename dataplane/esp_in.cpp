@@ -45,36 +45,48 @@ DropReason drop_of(ReplayWindow::Verdict verdict) {
                                                      : DropReason::replay_too_old;
 }
 
-/// Lengths and replay check; on success the packet is among the items.
+/// Lengths and replay check; false if the packet is dropped.
 template <bool aead>
-inline void check_one(Note& note, unsigned place, const Form& form, Opening& out) {
+[[gnu::always_inline]] inline bool check_one(Note& note, unsigned place, const Form& form,
+                                             CryptoItem& item) {
   constexpr std::uint32_t block = aead ? 4 : 16;
   const std::uint32_t around = header_of<aead> + (aead ? 16 : form.icv);
   std::uint8_t* esp = note.ip + note.transport_offset;
   const std::uint32_t length = std::uint32_t{note.ip_length} - note.transport_offset;
-  if (length < around + block) [[unlikely]]
-    return note.drop(DropReason::esp_truncated);
+  if (length < around + block) [[unlikely]] {
+    note.drop(DropReason::esp_truncated);
+    return false;
+  }
   const std::uint32_t text = length - around;
-  if ((text & (block - 1)) != 0) [[unlikely]]
-    return note.drop(DropReason::esp_bad_length);
+  if ((text & (block - 1)) != 0) [[unlikely]] {
+    note.drop(DropReason::esp_bad_length);
+    return false;
+  }
   if (form.checks_replay) {
     const auto verdict = form.mine->window.check(load_be32(esp + 4));
     if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
       bump(form.mine->replay_drops);
-      return note.drop(drop_of(verdict));
+      note.drop(drop_of(verdict));
+      return false;
     }
   }
-  out.items[out.size++] = {esp, form.keys, text, place};
+  item = {esp, form.keys, text, place};
+  return true;
 }
 
-/// Packets of one SA, as many as follow the one at `from`; returns the place behind them.
-template <bool aead>
+/// Packets of one SA, as many as follow the one at `from`; returns the place behind them. `all`: to
+/// the end of the burst.
+template <bool aead, bool all>
 unsigned check_run(Burst& burst, unsigned from, const Form& form, Opening& out) {
+  const unsigned size = burst.size;
+  CryptoItem* item = &out.items[out.size];
   unsigned i = from;
   do {
-    check_one<aead>(burst.note[i], i, form, out);
-  } while (++i < burst.size && burst.note[i].verdict == Verdict::decrypt &&
-           burst.note[i].sa == form.sa);
+    if (check_one<aead>(burst.note[i], i, form, *item)) [[likely]]
+      ++item;
+  } while (++i < size &&
+           (all || (burst.note[i].verdict == Verdict::decrypt && burst.note[i].sa == form.sa)));
+  out.size = static_cast<unsigned>(item - out.items.data());
   return i;
 }
 
@@ -86,8 +98,8 @@ void check(EspContext& context, Burst& burst, Opening& out) {
       continue;
     }
     const Form form(*note.sa, context.worker);
-    i = form.sa->code().aead ? check_run<true>(burst, i, form, out)
-                             : check_run<false>(burst, i, form, out);
+    i = form.sa->code().aead ? check_run<true, false>(burst, i, form, out)
+                             : check_run<false, false>(burst, i, form, out);
   }
 }
 
@@ -132,11 +144,43 @@ inline bool carry_congestion(const std::uint8_t* outer, std::uint8_t* inner, boo
   return true;
 }
 
+/// The last eight octets of a text with `padding` octets of it, at most three: what they are, and
+/// which of them are the trailer's.
+struct ShortTrailer {
+  std::uint64_t mask;
+  std::uint64_t octets;
+};
+constexpr ShortTrailer short_trailer(unsigned padding, std::uint64_t next_header) {
+  ShortTrailer trailer{std::uint64_t{0xffff} << 48,
+                       next_header << 56 | std::uint64_t{padding} << 48};
+  for (unsigned k = 1; k <= padding; ++k) {
+    trailer.mask |= std::uint64_t{0xff} << (48 - 8 * (padding + 1 - k));
+    trailer.octets |= std::uint64_t{k} << (48 - 8 * (padding + 1 - k));
+  }
+  return trailer;
+}
+template <bool v6>
+inline constexpr std::array<ShortTrailer, 4> short_trailers{
+    short_trailer(0, v6 ? protocol_ipv6 : protocol_ipip),
+    short_trailer(1, v6 ? protocol_ipv6 : protocol_ipip),
+    short_trailer(2, v6 ? protocol_ipv6 : protocol_ipip),
+    short_trailer(3, v6 ? protocol_ipv6 : protocol_ipip)};
+
 /// What is inside: its length by the trailer. False with the note's reason if it is no IP packet of
 /// the outer family.
-template <bool v6>
+template <bool aead, bool v6>
 inline bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note& note,
                          std::uint32_t& inner_room) {
+  if constexpr (aead) {
+    const auto last = load<std::uint64_t>(text + item.text - 8);
+    const auto padding = static_cast<std::uint8_t>(last >> 48);
+    if (padding < 4) [[likely]] {
+      const ShortTrailer& expected = short_trailers<v6>[padding];
+      inner_room = item.text - 2 - padding;
+      if ((last & expected.mask) == expected.octets && inner_room < item.text) [[likely]]
+        return true;
+    }
+  }
   const std::uint32_t padding = text[item.text - 2];
   const std::uint8_t next_header = text[item.text - 1];
   if (padding + 2 > item.text || !padding_is_right(text + item.text - 2, padding)) [[unlikely]] {
@@ -153,23 +197,27 @@ inline bool read_trailer(const CryptoItem& item, const std::uint8_t* text, Note&
 
 /// Describes the inner packet in the note of its outer one.
 template <bool v6>
-inline bool parse(std::uint8_t* inner, std::uint32_t room, Note& note) {
-  const bool plain = v6 ? parse_plain_ipv6(inner, room, note.l2_length, note.sa, note)
-                        : parse_plain_ipv4(inner, room, note.l2_length, note.sa, note);
-  return plain || parse_inner(inner, room, note);
+inline bool parse(std::uint8_t* inner, std::uint32_t room, SaState* sa, Note& note) {
+  const bool plain = v6 ? parse_plain_ipv6(inner, room, note.l2_length, sa, note)
+                        : parse_plain_ipv4(inner, room, note.l2_length, sa, note);
+  if (plain) [[likely]]
+    return true;
+  note.sa = sa;
+  return parse_inner(inner, room, note);
 }
 
 /// Strips one authentic packet to its inner packet and describes that in the note. False with the
 /// note's reason if it may not go on.
 template <bool aead, bool v6>
-inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item) {
+[[gnu::always_inline]] inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item,
+                                          SaState* sa) {
   const std::uint8_t* outer = note.ip;
   std::uint8_t* inner = item.esp + header_of<aead>;
   std::uint32_t room = 0;
-  if (!read_trailer<v6>(item, inner, note, room)) [[unlikely]]
+  if (!read_trailer<aead, v6>(item, inner, note, room)) [[unlikely]]
     return false;
   // Octets behind the inner packet's own length are traffic flow padding (RFC 4303 section 2.7).
-  if (!parse<v6>(inner, room, note)) [[unlikely]] {
+  if (!parse<v6>(inner, room, sa, note)) [[unlikely]] {
     note.reason = DropReason::inner_malformed;
     return false;
   }
@@ -193,7 +241,8 @@ inline bool unwrap(rte_mbuf& mbuf, Note& note, const CryptoItem& item) {
 
 /// Replay commit, then the inner packet. False if it is dropped.
 template <bool aead>
-inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const Form& form) {
+[[gnu::always_inline]] inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item,
+                                          const Form& form) {
   if (form.checks_replay) {
     const auto verdict = form.mine->window.commit(load_be32(item.esp + 4));
     if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
@@ -202,8 +251,8 @@ inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item, const For
       return false;
     }
   }
-  const bool whole = note.has(note_v6) ? unwrap<aead, true>(mbuf, note, item)
-                                       : unwrap<aead, false>(mbuf, note, item);
+  const bool whole = note.has(note_v6) ? unwrap<aead, true>(mbuf, note, item, form.sa)
+                                       : unwrap<aead, false>(mbuf, note, item, form.sa);
   if (!whole) [[unlikely]]
     note.verdict = Verdict::drop;
   return whole;
@@ -215,45 +264,76 @@ struct Accepted {
   KindOf kind;
 };
 
-/// Packets of one SA, as many as follow item `from`; returns the place behind them.
-template <bool aead>
+/// Packets of one SA, as many as follow item `from`; returns the place behind them. `all`: item and
+/// note have the same place in the whole burst.
+template <bool aead, bool all>
 unsigned accept_run(Burst& burst, const Opening& opening, unsigned from, const Form& form,
                     Accepted& accepted) {
+  const unsigned size = opening.size;
+  KindOf kind = accepted.kind;
   unsigned good = 0;
   std::uint64_t bytes = 0;
   unsigned k = from;
   do {
     const CryptoItem& item = opening.items[k];
-    Note& note = burst.note[item.place];
+    const unsigned place = all ? k : item.place;
+    Note& note = burst.note[place];
     if (!opening.ok[k]) [[unlikely]] {
       note.drop(DropReason::bad_icv);
       bump(form.mine->auth_failures);
       continue;
     }
-    if (!accept<aead>(*burst.mbuf[item.place], note, item, form)) [[unlikely]]
+    if (!accept<aead>(*burst.mbuf[place], note, item, form)) [[unlikely]]
       continue;
-    accepted.kind.add(note);
+    kind.add(note);
     bytes += note.ip_length;
     ++good;
-  } while (++k < opening.size && opening.items[k].keys == form.keys);
+  } while (++k < size && (all || opening.items[k].keys == form.keys));
+  accepted.kind = kind;
   accepted.packets += good;
   bump(form.mine->packets_in, good);
   bump(form.mine->bytes_in, bytes);
   return k;
 }
 
-}  // namespace
-
-unsigned esp_in(EspContext& context, Burst& burst) {
-  Opening opening;
-  check(context, burst, opening);
-  if (opening.size == 0) return 0;
+template <bool aead>
+void open_all(EspContext& context, Burst& burst, const Form& form, Opening& opening,
+              Accepted& accepted) {
+  check_run<aead, true>(burst, 0, form, opening);
+  if (opening.size == 0) return;
   context.cipher->open(opening.items.data(), opening.size, opening.ok.data());
-  Accepted accepted;
+  if (opening.size == burst.size) [[likely]]
+    accept_run<aead, true>(burst, opening, 0, form, accepted);
+  else
+    accept_run<aead, false>(burst, opening, 0, form, accepted);
+}
+
+/// Packets of several SAs, and others.
+[[gnu::noinline]] void open_mixed(EspContext& context, Burst& burst, Opening& opening,
+                                  Accepted& accepted) {
+  check(context, burst, opening);
+  if (opening.size == 0) return;
+  context.cipher->open(opening.items.data(), opening.size, opening.ok.data());
   for (unsigned k = 0; k < opening.size;) {
     const Form form(*burst.note[opening.items[k].place].sa, context.worker);
-    k = form.sa->code().aead ? accept_run<true>(burst, opening, k, form, accepted)
-                             : accept_run<false>(burst, opening, k, form, accepted);
+    k = form.sa->code().aead ? accept_run<true, false>(burst, opening, k, form, accepted)
+                             : accept_run<false, false>(burst, opening, k, form, accepted);
+  }
+}
+
+}  // namespace
+
+unsigned esp_in(EspContext& context, Burst& burst, SaState* sa_of_all) {
+  Opening opening;
+  Accepted accepted;
+  if (sa_of_all != nullptr) [[likely]] {
+    const Form form(*sa_of_all, context.worker);
+    if (sa_of_all->code().aead)
+      open_all<true>(context, burst, form, opening, accepted);
+    else
+      open_all<false>(context, burst, form, opening, accepted);
+  } else {
+    open_mixed(context, burst, opening, accepted);
   }
   burst.kind = accepted.packets == burst.size ? accepted.kind.result() : Kind::mixed;
   return accepted.packets;

@@ -100,6 +100,7 @@ class Pipeline {
   void flush_expanded();
 
   class SaFinder;
+  [[nodiscard]] SaState* find_sa_of_all(const Burst& burst) const;
   void find_sas(Burst& burst);
   bool is_whole_esp(rte_mbuf*& mbuf, Note& note);
   bool judge_inbound(Burst& burst);
