@@ -36,6 +36,13 @@ LineSpec line_spec(std::string text, std::uint8_t suite, Duration lifetime, Dura
   return {std::move(text), suite, as_ms(lifetime - lead), as_ms(lifetime)};
 }
 
+/// When the member registered: the pseudotime in its item.
+std::uint64_t registered_ms(ByteView value) {
+  Reader in(value);
+  in.skip(2);  // version, flags
+  return in.u64();
+}
+
 }  // namespace
 
 Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms) {
@@ -118,7 +125,7 @@ void Authority::tell_member(TimePoint now, const ItemKey& id, const Item* item) 
   }
   auto member = decode_member(item->value.view());
   if (!member) return;
-  member->registered = now;
+  member->registered = std::min(now, group_.time().at(registered_ms(item->value.view())));
   members_[id] = {member->identity, member->remote.address};
   client_->on_member(now, *member);
 }

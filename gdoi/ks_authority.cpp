@@ -12,6 +12,11 @@ namespace cohort::gdoi {
 
 namespace {
 
+/// How far another server's registration may be from a rekey of ours to have missed it: clocks
+/// differ a little, and a busy server hands out for a moment what is about to be replaced.
+constexpr Duration late_within = std::chrono::seconds{10};
+constexpr Duration late_pause = std::chrono::milliseconds{100};  // one reminder for many members
+
 Secret part(const Secret& material, std::size_t from, std::size_t octets) {
   if (octets == 0 || material.size() < from + octets) return Secret();
   return Secret(material.view().subspan(from, octets));
@@ -37,11 +42,33 @@ Status KsGroup::instruct(TimePoint now) {
                                               kek_lead(state_.policy().rekey.lifetime));
 }
 
+/// A member that another server registered just when we brought everybody newer keys: it may have
+/// got the older ones, and we did not know it yet. All are reminded once, before the new keys are
+/// sent with if there is time.
+void KsGroup::note_late(TimePoint now, const Member& member) {
+  if (!distributing_ || !state_.keys.rekey) return;
+  bool older = state_.keys.previous != nullptr;
+  TimePoint newest = state_.keys.rekey->made;
+  for (const GroupTek& tek : state_.keys.teks) {
+    older = older || tek.superseded.has_value();
+    if (!tek.superseded) newest = std::max(newest, tek.made);
+  }
+  if (!older || member.registered > newest + late_within) return;
+  const TimePoint due = std::max(now + late_pause, newest + state_.policy().activation_delay / 2);
+  remind_late_at_ = std::min(remind_late_at_, due);
+}
+
+void KsGroup::remind_late(TimePoint now) {
+  if (remind_late_at_ > now) return;
+  remind_late_at_ = never;
+  if (distributing_) report_failure(remind(now, "registered elsewhere in mid-rekey"));
+}
+
 TimePoint KsGroup::next_planned() const {
   TimePoint next = std::min(sender_.next_deadline(), exclusions_due_.value_or(never));
   for (const GroupTek& tek : state_.keys.teks)
     next = std::min({next, tek.tek.expires, tek.delete_at.value_or(never)});
-  return std::min(next, next_plan_);
+  return std::min({next, next_plan_, remind_late_at_});
 }
 
 void KsGroup::on_plan_changed(TimePoint now) {
@@ -258,7 +285,7 @@ void KsGroup::on_member(TimePoint now, const Member& heard) {
   member->registered = heard.registered;
   member->registrations = heard.registrations;
   member->unanswered = 0;
-  (void)now;
+  note_late(now, *member);
 }
 
 void KsGroup::on_member_gone(TimePoint, const std::string& identity, const IpAddress& at) {

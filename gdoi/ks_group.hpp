@@ -104,6 +104,8 @@ class KsGroup final : private KeyAuthorityClient {
   bool take_keks(TimePoint now, KeyPlan& plan);
   void take_sender_ids();
   void take_over(TimePoint now);
+  void note_late(TimePoint now, const Member& member);
+  void remind_late(TimePoint now);
   void forget_obsolete(TimePoint now);
   void distribute(TimePoint now, const std::set<std::uint32_t>& spis, bool kek,
                   std::shared_ptr<RekeySa> under, std::string_view why);
@@ -129,6 +131,7 @@ class KsGroup final : private KeyAuthorityClient {
   std::uint32_t sender_id_era_ = 0;
   bool distributing_ = false;
   TimePoint next_plan_ = never;
+  TimePoint remind_late_at_ = never;
 };
 
 }  // namespace cohort::gdoi

@@ -103,7 +103,10 @@ void KsGroup::on_timer(TimePoint now) {
     forget_obsolete(now);
   if (state_.options.authority == nullptr) renew_for_restarted(now);
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
-  if (state_.options.authority != nullptr) return follow(now);
+  if (state_.options.authority != nullptr) {
+    remind_late(now);
+    return follow(now);
+  }
   std::set<std::uint32_t> due;
   for (const SaPolicy& sa : state_.policy().sas) {
     bool has_current = false;

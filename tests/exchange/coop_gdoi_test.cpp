@@ -239,6 +239,25 @@ TEST_P(PrimaryDies, WhenItShouldDistribute) {
 INSTANTIATE_TEST_SUITE_P(AroundTheMoment, PrimaryDies,
                          testing::Values(-3000, -1000, -100, 0, 100, 1000, 5000, 12000));
 
+// The secondary hands out the keys of before, and the primary hears of the member only after it has
+// brought everybody the next ones.
+TEST_F(CoopGdoi, AMemberRegisteredElsewhereInMidRekeyGetsTheNewKeys) {
+  make(2, 2);
+  const TimePoint next = ks[0].node->authority->next_change(net.now());
+  watch(next - net.now() - seconds(1));
+  cuts.insert({ks[1].host->address(), ks[0].host->address()});
+  Member& late = add_member("10.7.0.99");
+  late.options.servers = {ks[1].host->at(gdoi_port)};
+  GdoiDialogue::start(late);
+  ASSERT_TRUE(net.run_until([&] { return all_registered(); }, next - net.now()));
+  watch(next - net.now() + seconds(1));
+  ASSERT_EQ(ks[0].status(net.now()).members.size(), 2u);
+  cuts.clear();
+  watch(seconds(200));
+  EXPECT_EQ(ks[0].status(net.now()).members.size(), 3u);
+  EXPECT_EQ(registrations(), 3u);
+}
+
 TEST_F(CoopGdoi, AMemberWhoseServerDiesRegistersWithTheNext) {
   make(2, 2);
   ks[0].node.reset();
