@@ -91,7 +91,7 @@ Result<pki::HttpUrl> parse_url(std::string_view url) {
 /// in use, no more are accepted until silent ones have timed out. Without a descriptor nothing
 /// could be stored, and no operator heard.
 struct HttpServer::Impl {
-  explicit Impl(EventLoop& the_loop) : loop(the_loop) {
+  Impl(EventLoop& the_loop, HttpLimits limits) : loop(the_loop), connections(the_loop, limits) {
     again = loop.deadline([this] {
       if (listener != nullptr && !crowded()) {
         evconnlistener_enable(listener);
@@ -101,6 +101,7 @@ struct HttpServer::Impl {
     });
   }
   EventLoop& loop;
+  HttpConnections connections;
   evhttp* http = nullptr;
   evconnlistener* listener = nullptr;  ///< of `http`
   EventLoop::Watch again;
@@ -121,14 +122,14 @@ struct HttpServer::Impl {
     ::close(lowest);
     return static_cast<rlim_t>(lowest) >= limit.rlim_cur / 2;
   }
-  /// Called for each connection that was accepted; null: a stream of the library's own making.
+  /// Called for each connection that was accepted.
   static bufferevent* on_connection(event_base*, void* self) {
     auto& server = *static_cast<Impl*>(self);
     if (server.listener != nullptr && server.crowded()) {
       evconnlistener_disable(server.listener);
       server.loop.arm(server.again, accept_pause);
     }
-    return nullptr;
+    return server.connections.add();
   }
   static void on_request(evhttp_request* request, void* self) {
     static_cast<Impl*>(self)->serve(request);
@@ -154,6 +155,8 @@ void HttpServer::Impl::serve(evhttp_request* request) {
   if (!out.content_type.empty()) {
     evhttp_add_header(headers, "Content-Type", out.content_type.c_str());
   }
+  // A connection that stays open would be a place held for nothing.
+  evhttp_add_header(headers, "Connection", "close");
   evbuffer* body = evbuffer_new();
   if (body != nullptr) evbuffer_add(body, out.body.data(), out.body.size());
   const int status = out.status == 0 ? 500 : static_cast<int>(out.status);
@@ -164,9 +167,13 @@ void HttpServer::Impl::serve(evhttp_request* request) {
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 
+const HttpConnectionCounters& HttpServer::connections() const {
+  return impl_->connections.counters();
+}
+
 Result<std::unique_ptr<HttpServer>> HttpServer::open(EventLoop& loop, const Endpoint& listen,
-                                                     Handle handle) {
-  auto impl = std::make_unique<Impl>(loop);
+                                                     Handle handle, HttpLimits limits) {
+  auto impl = std::make_unique<Impl>(loop, limits);
   impl->http = evhttp_new(loop.base());
   impl->handle = std::move(handle);
   if (impl->http == nullptr) return fail(socket_failed, "HTTP: out of memory");

@@ -7,6 +7,7 @@
 
 #include "controlplane/base/address.hpp"
 #include "controlplane/daemon/event_loop.hpp"
+#include "controlplane/daemon/http_connections.hpp"
 #include "pki/http.hpp"
 
 struct evdns_base;
@@ -16,17 +17,19 @@ namespace cohort::daemon {
 /// "http://HOST[:PORT][/PATH][?QUERY]", or bad_url.
 [[nodiscard]] Result<pki::HttpUrl> parse_url(std::string_view url);
 
-/// An HTTP/1.1 server on one endpoint. Requests that are too large never reach the handler, and
-/// connections take no more than half of the process's descriptors.
+/// An HTTP/1.1 server on one endpoint, one request a connection. Requests that are too large never
+/// reach the handler; connections are bounded in number, for each source and in time (HttpLimits),
+/// and take no more than half of the process's descriptors.
 class HttpServer {
  public:
   using Handle = std::function<pki::HttpResponse(const pki::HttpRequest&)>;
 
   static Result<std::unique_ptr<HttpServer>> open(EventLoop& loop, const Endpoint& listen,
-                                                  Handle handle);
+                                                  Handle handle, HttpLimits limits = {});
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
+  [[nodiscard]] const HttpConnectionCounters& connections() const;
 
  private:
   struct Impl;

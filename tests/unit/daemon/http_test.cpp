@@ -1,6 +1,10 @@
 #include "controlplane/daemon/http.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
+#include <functional>
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
@@ -136,9 +140,14 @@ TEST_F(Http, SilentConnectionsLeaveDescriptorsToTheRest) {
   const rlimit few{128, before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
   const Endpoint listen{IpAddress::v4(0x7f000001), free_port()};
-  const auto server = HttpServer::open(loop_, listen, [](const pki::HttpRequest&) {
-    return pki::HttpResponse{200, "", {}};
-  });
+  HttpLimits limits;
+  limits.connections_per_source_max = 1000;
+  const auto server = HttpServer::open(
+      loop_, listen,
+      [](const pki::HttpRequest&) {
+        return pki::HttpResponse{200, "", {}};
+      },
+      limits);
   ASSERT_TRUE(server);
   std::vector<int> silent;
   for (int i = 0; i < 40; ++i) silent.push_back(begin_connection(listen));
@@ -160,6 +169,107 @@ TEST_F(Http, SilentConnectionsLeaveDescriptorsToTheRest) {
                        std::chrono::seconds(20));
   EXPECT_TRUE(got && got->status == 200);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/// Whether the other end has hung up; what it has sent before is skipped.
+bool is_over(int fd) {
+  std::array<char, 512> skipped{};
+  ssize_t got = 1;
+  while (got > 0) got = ::recv(fd, skipped.data(), skipped.size(), MSG_DONTWAIT);
+  return got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+std::size_t count_over(const std::vector<int>& connections) {
+  return static_cast<std::size_t>(
+      std::count_if(connections.begin(), connections.end(), [](int fd) { return is_over(fd); }));
+}
+
+/// Servers that strangers crowd: silent connections, some of which are hung up on.
+class Crowd : public Http {
+ protected:
+  void serve(HttpLimits limits) {
+    listen_ = Endpoint{IpAddress::v4(0x7f000001), free_port()};
+    auto server = HttpServer::open(
+        loop_, listen_,
+        [](const pki::HttpRequest&) {
+          return pki::HttpResponse{200, "", {}};
+        },
+        limits);
+    ASSERT_TRUE(server) << server.error().text();
+    server_ = std::move(*server);
+  }
+  void TearDown() override {
+    for (const int fd : crowd_) ::close(fd);
+  }
+  /// Opens so many connections, and says on each the beginning of a request.
+  void come(std::size_t number) {
+    for (std::size_t i = 0; i < number; ++i) crowd_.push_back(begin_connection(listen_));
+    run_until([&] { return server_->connections().accepted >= crowd_.size(); });
+  }
+  /// Turns the loop until `done`, or for as long as a broken server deserves.
+  void run_until(const std::function<bool()>& done) {
+    int left = 20'000;
+    const auto watch = loop_.every(std::chrono::milliseconds(1), [&] {
+      if (done() || --left == 0) loop_.stop();
+    });
+    loop_.run();
+    EXPECT_GT(left, 0) << "it never came to that";
+  }
+  [[nodiscard]] bool is_served() {
+    const auto got = ask({pki::HttpMethod::get, "http://" + listen_.text() + "/", "", {}},
+                         std::chrono::seconds(20));
+    return got && got->status == 200;
+  }
+
+  Endpoint listen_;
+  std::unique_ptr<HttpServer> server_;
+  std::vector<int> crowd_;
+};
+
+TEST_F(Crowd, OneSourceHasItsShareAndNoMore) {
+  HttpLimits limits;
+  limits.connections_per_source_max = 5;
+  serve(limits);
+  come(12);
+  run_until([&] { return count_over(crowd_) == 7; });
+  EXPECT_EQ(server_->connections().ended_crowded, 7u);
+  EXPECT_FALSE(is_over(crowd_.front())) << "who came first stays";
+  for (int i = 0; i < 2; ++i) {
+    ::close(crowd_.back());
+    crowd_.pop_back();
+  }
+  ::close(crowd_.front());
+  crowd_.erase(crowd_.begin());
+  EXPECT_TRUE(is_served()) << "there is a place again";
+}
+
+TEST_F(Crowd, OneTooManyEndsTheOldest) {
+  HttpLimits limits;
+  limits.connections_max = 8;
+  limits.connections_per_source_max = 1000;
+  serve(limits);
+  come(8);
+  EXPECT_TRUE(is_served());
+  run_until([&] { return is_over(crowd_.front()); });
+  EXPECT_EQ(count_over(crowd_), 1u);
+  EXPECT_EQ(server_->connections().ended_crowded, 1u);
+}
+
+TEST_F(Crowd, WhoDripsARequestIsHungUpOn) {
+  HttpLimits limits;
+  limits.lifetime = std::chrono::milliseconds(200);
+  serve(limits);
+  come(1);
+  // An octet now and then: never silent for long, never done.
+  const std::string request = "GET /" + std::string(100'000, 'x');
+  std::size_t said = 0;
+  run_until([&] {
+    said += ::send(crowd_[0], request.data() + said, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1 ? 1 : 0;
+    return is_over(crowd_[0]);
+  });
+  EXPECT_GT(said, 1u);
+  EXPECT_EQ(server_->connections().ended_late, 1u);
+  EXPECT_TRUE(is_served());
 }
 
 TEST_F(Http, NobodyThereIsAnError) {
