@@ -237,6 +237,10 @@ CertificateAuthorityRole read_certificate_authority(ReadContext& context, const 
   ca.allow_weak = context.allow_weak;
   ca.pending_max = object.number("pending_max", ca.pending_max, 1, 100'000);
   ca.certificates_max = object.number("certificates_max", ca.certificates_max, 1, 10'000'000);
+  ca.requests_per_second = static_cast<unsigned>(
+      object.number("requests_per_second", ca.requests_per_second, 1, 100'000));
+  ca.requests_per_second_per_source = static_cast<unsigned>(object.number(
+      "requests_per_second_per_source", ca.requests_per_second_per_source, 1, 100'000));
   object.finish();
   return out;
 }

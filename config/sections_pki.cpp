@@ -74,6 +74,10 @@ constexpr auto certificate_authority_fields = std::to_array<FieldSpec>({
      "with it an encrypted PKCS#12 backup of the authority's key is kept in the state directory"},
     {"pending_max", "1..100000", "1000", "requests that wait for the operator"},
     {"certificates_max", "1..10000000", "200000", "certificates issued and not expired"},
+    {"requests_per_second", "1..100000", "50",
+     "SCEP messages and revocation lists served; more are answered with HTTP 503"},
+    {"requests_per_second_per_source", "1..100000", "5",
+     "the same for one IPv4 address or IPv6 /64; more are answered with HTTP 429"},
 });
 
 constexpr auto pre_shared_key_fields = std::to_array<FieldSpec>({

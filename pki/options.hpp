@@ -79,6 +79,10 @@ struct CaOptions {
   bool allow_weak = false;
   std::size_t pending_max = 1000;         ///< requests that wait for the operator
   std::size_t certificates_max = 200000;  ///< issued and not expired
+  /// SCEP messages and CRLs served a second, in total and for an IPv4 address or IPv6 /64: each
+  /// costs private-key operations and a write. 0: no limit.
+  unsigned requests_per_second = 50;
+  unsigned requests_per_second_per_source = 5;
 };
 
 /// A trustpoint: whose certificates we believe, and how we come by our own.

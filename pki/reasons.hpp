@@ -155,6 +155,12 @@ inline constexpr Reason serial_unknown{"serial_unknown", "no certificate has thi
 inline constexpr Reason already_revoked{"already_revoked", "the certificate is revoked already"};
 inline constexpr Reason scep_unknown_operation{
     "scep_unknown_operation", "the HTTP request names no SCEP operation that we serve"};
+inline constexpr Reason too_many_requests_of_source{
+    "too_many_requests_of_source",
+    "this address has sent more requests than it may; it is asked to wait (HTTP 429)"};
+inline constexpr Reason too_many_requests{
+    "too_many_requests",
+    "more requests have come than the authority answers; senders are asked to wait (HTTP 503)"};
 inline constexpr Reason http_bad_request{"http_bad_request",
                                          "the HTTP request is not a GET or POST that SCEP knows"};
 

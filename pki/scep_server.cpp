@@ -83,6 +83,8 @@ FailInfo fail_info_of(const Error& error) {
 unsigned http_status_of(const Error& error) {
   if (error.is(scep_too_large)) return 413;
   if (error.is(scep_unknown_operation)) return 404;
+  if (error.is(too_many_requests_of_source)) return 429;
+  if (error.is(too_many_requests)) return 503;
   const bool ours =
       error.is(ca_database_failed) || error.is(ca_database_damaged) || error.is(openssl_failed);
   return ours ? 500 : 400;
@@ -128,7 +130,10 @@ struct ScepServer::Query {
 };
 
 ScepServer::ScepServer(CertificateAuthority& ca, World& world)
-    : ca_(ca), world_(world), codec_(ca.options().allow_weak) {}
+    : ca_(ca),
+      world_(world),
+      codec_(ca.options().allow_weak),
+      rate_(ca.options().requests_per_second, ca.options().requests_per_second_per_source) {}
 
 ScepServer::~ScepServer() = default;
 
@@ -152,9 +157,13 @@ Result<HttpResponse> ScepServer::dispatch(const HttpRequest& request) {
   if (request.url.size() > http_url_max || request.body.size() > http_body_max)
     return fail(scep_too_large, fmt::format("{} octets", request.url.size() + request.body.size()));
   const std::string_view path = std::string_view(request.url).substr(0, request.url.find('?'));
-  if (path.ends_with(".crl")) return crl();
+  if (path.ends_with(".crl")) {
+    COHORT_CHECK(admit(request.peer));
+    return crl();
+  }
   COHORT_TRY(const Query query, Query::parse(request.url));
   if (query.operation == "PKIOperation") {
+    COHORT_CHECK(admit(request.peer));
     if (request.method == HttpMethod::post) return pki_operation(request.body, request.peer);
     COHORT_TRY(const Bytes message, base64_decode(query.message));
     return pki_operation(message, request.peer);
@@ -164,6 +173,21 @@ Result<HttpResponse> ScepServer::dispatch(const HttpRequest& request) {
   if (query.operation == "GetCACaps") return capabilities();
   if (query.operation == "GetCACert") return ca_certificate();
   return fail(scep_unknown_operation, query.operation.substr(0, 32));
+}
+
+/// Whether there is room for one more request that costs us a private-key operation.
+Status ScepServer::admit(std::string_view peer) {
+  switch (rate_.take(world_.clock.now(), peer)) {
+    case RequestRate::Verdict::allowed:
+      return {};
+    case RequestRate::Verdict::source_exceeded:
+      ++counters_.throttled;
+      return fail(too_many_requests_of_source);
+    case RequestRate::Verdict::all_exceeded:
+      break;
+  }
+  ++counters_.throttled;
+  return fail(too_many_requests);
 }
 
 HttpResponse ScepServer::capabilities() const {

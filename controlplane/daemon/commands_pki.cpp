@@ -296,7 +296,8 @@ Result<Json> show_pki_server(Daemon& daemon, const Arguments& arguments) {
       {"rejected", status.rejected},
       {"scep_requests", scep.requests},
       {"scep_granted", scep.granted},
-      {"scep_refused", scep.refused}};
+      {"scep_refused", scep.refused},
+      {"scep_throttled", scep.throttled}};
 }
 
 Result<Json> server_requests(Daemon& daemon, const Arguments& arguments) {

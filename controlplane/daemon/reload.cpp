@@ -243,6 +243,7 @@ void Daemon::gather_metrics() {
       add("scep_requests_total", "SCEP requests", {}, scep.requests, true);
       add("scep_granted_total", "Certificates granted over SCEP", {}, scep.granted, true);
       add("scep_refused_total", "SCEP requests refused", {}, scep.refused, true);
+      add("scep_throttled_total", "SCEP requests refused for their rate", {}, scep.throttled, true);
       const auto& http = scep_http_->connections();
       add("scep_connections_total", "HTTP connections accepted", {}, http.accepted, true);
       add("scep_connections_ended_total", "HTTP connections ended by us", {{"why", "late"}},

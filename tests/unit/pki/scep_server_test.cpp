@@ -283,5 +283,64 @@ TEST_F(Server, ARequestForACaGetsAnEndCertificate) {
   EXPECT_FALSE(enrol(who, "t1").is_ca());
 }
 
+// What a stranger may cost is bounded: each message is two private-key operations and a write.
+TEST_F(Server, MessagesAreServedAtABoundedRateForASource) {
+  auto options = ca_options();
+  options.requests_per_second = 50;
+  options.requests_per_second_per_source = 5;
+  open(std::move(options));
+  const auto from = [&](const std::string& peer) {
+    return server_->handle({HttpMethod::post, "/scep?operation=PKIOperation", "", {}, peer}).status;
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(from("192.0.2.1"), 400u) << i;
+  EXPECT_EQ(from("192.0.2.1"), 429u);
+  EXPECT_TRUE(machine_.outbox.refusals.back().error.is(too_many_requests_of_source));
+  EXPECT_EQ(server_->counters().throttled, 1u);
+  // Others are not his fault; but all addresses of an IPv6 network are one.
+  EXPECT_EQ(from("192.0.2.2"), 400u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(from("2001:db8::" + std::to_string(i + 1)), 400u) << i;
+  EXPECT_EQ(from("2001:db8::99"), 429u);
+  EXPECT_EQ(from("2001:db8:0:1::1"), 400u);
+  // What costs next to nothing is answered.
+  EXPECT_EQ(get("/scep?operation=GetCACert").status, 200u);
+  EXPECT_EQ(get("/scep?operation=GetCACaps").status, 200u);
+  EXPECT_EQ(get("/ca.crl").status, 429u);
+  clock_.advance(std::chrono::seconds(1));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(from("192.0.2.1"), 400u) << i;
+  EXPECT_EQ(from("192.0.2.1"), 429u);
+}
+
+TEST_F(Server, MessagesAreServedAtABoundedRateInTotal) {
+  const auto from = [&](int network) {
+    return server_
+        ->handle({HttpMethod::post,
+                  "/scep?operation=PKIOperation",
+                  "",
+                  {},
+                  "198.51." + std::to_string(network / 256) + "." + std::to_string(network % 256)})
+        .status;
+  };
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(from(i), 400u) << i;
+  EXPECT_EQ(from(200), 503u);
+  EXPECT_TRUE(machine_.outbox.refusals.back().error.is(too_many_requests));
+  clock_.advance(std::chrono::seconds(1));
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(from(i), 400u) << i;
+  EXPECT_EQ(from(50), 503u);
+}
+
+TEST(RequestRate, RemembersABoundedNumberOfSources) {
+  RequestRate rate(0, 1);
+  TimePoint now{};
+  now += std::chrono::hours(1);
+  const auto source = [](unsigned i) { return IpAddress::v4(0x0a000000u + i).text(); };
+  // The first one uses up its share; then come as many others as there is room for, and more.
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(rate.take(now, source(0)), RequestRate::Verdict::allowed);
+  EXPECT_EQ(rate.take(now, source(0)), RequestRate::Verdict::source_exceeded);
+  for (unsigned i = 1; i < 10 * RequestRate::sources_max; ++i)
+    EXPECT_EQ(rate.take(now, source(i)), RequestRate::Verdict::allowed);
+  EXPECT_EQ(rate.take(now, source(0)), RequestRate::Verdict::source_exceeded)
+      << "those who have most left are forgotten first";
+}
+
 }  // namespace
 }  // namespace cohort::pki::test
