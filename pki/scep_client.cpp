@@ -106,8 +106,7 @@ void ScepClient::choose_next(TimePoint now) {
     advance(EnrolEvent::poll_wanted);
     done = send_poll(now);
   } else if (transaction_ || wants_certificate()) {
-    advance(EnrolEvent::request_wanted);
-    done = send_request(now);
+    done = begin_request(now);
   } else if (wants_crl()) {
     advance(EnrolEvent::crl_wanted);
     if (auto sent = send_crl_request(now); !sent) crl_failed_with(now, std::move(sent).error());
@@ -156,6 +155,7 @@ void ScepClient::on_timer(TimePoint now) {
     case EnrolState::idle:
     case EnrolState::decision:
     case EnrolState::refused:
+    case EnrolState::key:
       return;
   }
 }
@@ -191,6 +191,7 @@ void ScepClient::on_response(TimePoint now, std::uint64_t id, Result<HttpRespons
       case EnrolState::idle:
       case EnrolState::decision:
       case EnrolState::refused:
+      case EnrolState::key:
       case EnrolState::pending:
       case EnrolState::enrolled:
       case EnrolState::retry:
@@ -258,9 +259,54 @@ Status ScepClient::accept_offer(TimePoint now) {
   offer_.reset();
   world_.outbox.report({&ca_authenticated,
                         {{"trustpoint", trustpoint_.name()}, {"fingerprint_sha256", fingerprint}}});
-  advance(EnrolEvent::request_wanted);
-  if (auto sent = send_request(now); !sent) fail_with(now, std::move(sent).error());
+  if (auto begun = begin_request(now); !begun) fail_with(now, std::move(begun).error());
   return {};
+}
+
+/// Asks for the certificate, once there is a key pair for it.
+Status ScepClient::begin_request(TimePoint now) {
+  COHORT_TRY(const bool new_key, needs_new_key());
+  if (!new_key) {
+    advance(EnrolEvent::request_wanted);
+    return send_request(now);
+  }
+  advance(EnrolEvent::key_wanted);
+  KeyPairOptions wanted = trustpoint_.options().key;
+  wanted.label = label_for_request();
+  key_id_ = world_.random.u64() | 1;
+  key_wish_ = KeyWish{key_id_, std::move(wanted)};
+  deadline_ = never;  // however long it takes
+  return {};
+}
+
+std::optional<KeyWish> ScepClient::take_key_wish() {
+  auto out = std::move(key_wish_);
+  key_wish_.reset();
+  return out;
+}
+
+void ScepClient::on_key(TimePoint now, std::uint64_t id, Result<crypto::PrivateKey> key) {
+  if (id == 0 || id != key_id_ || state_ != EnrolState::key) return;
+  key_id_ = 0;
+  const auto store = [&]() -> Status {
+    if (!key) return fail(std::move(key).error());
+    KeyPairOptions wanted = trustpoint_.options().key;
+    wanted.label = label_for_request();
+    COHORT_TRY(const auto present, keys_.find(wanted.label));
+    // Another trustpoint with this label may have been faster; under the label of a renewal lies
+    // what an earlier one has left.
+    if (present && !trustpoint_.identity()) return {};
+    if (present) COHORT_CHECK(keys_.remove(wanted.label));
+    COHORT_CHECK(keys_.add(wanted, std::move(*key)).map([](const auto&) {}));
+    fresh_key_ = wanted.label;
+    return {};
+  };
+  Status done = store();
+  if (done) {
+    advance(EnrolEvent::request_wanted);
+    done = send_request(now);
+  }
+  if (!done) fail_with(now, std::move(done).error());
 }
 
 Status ScepClient::renew(TimePoint now) {

@@ -23,6 +23,7 @@ enum class EnrolState : std::uint8_t {
   ca_request,    ///< GetCACert is out
   decision,      ///< an operator must say yes or no
   refused,       ///< the CA was not accepted; start() tries anew
+  key,           ///< a key pair for the request is being made
   request,       ///< PKCSReq or RenewalReq is out
   pending,       ///< the CA's operator must decide; waits to poll
   poll,          ///< CertPoll is out
@@ -36,6 +37,7 @@ enum class EnrolState : std::uint8_t {
 enum class EnrolEvent : std::uint8_t {
   ask_capabilities,  ///< started, or retry, renewal or CRL are due and nothing is known
   ca_wanted,         ///< capabilities known, CA not
+  key_wanted,        ///< CA known, certificate wanted, no key pair to ask with
   request_wanted,    ///< CA known, certificate wanted
   poll_wanted,       ///< a request is pending there
   crl_wanted,
@@ -101,9 +103,18 @@ struct OutgoingHttp {
   HttpRequest request;
 };
 
+/// A key pair to be made: RSA takes from tenths of a second to a minute, which is nobody's to wait
+/// for on the control plane's thread.
+struct KeyWish {
+  std::uint64_t id = 0;
+  KeyPairOptions options;
+};
+
 /// Keeps one trustpoint enrolled: authenticates the CA, requests a certificate, polls, renews, and
 /// fetches CRLs. Sans-I/O like a Node: after each call the driver takes the request, if there is
-/// one, and performs it; its answer comes back through on_response. At most one is out at a time.
+/// one, and performs it; its answer comes back through on_response. Likewise it takes the wish for
+/// a key pair and makes it, elsewhere; that comes back through on_key. At most one of them is out
+/// at a time.
 /// An enrolment in flight is in the World's Store and goes on after a restart. Control-plane
 /// thread only.
 class ScepClient {
@@ -123,6 +134,11 @@ class ScepClient {
   /// The answer to request `id`, or why there is none. Answers to anything but the request that is
   /// out are ignored.
   void on_response(TimePoint now, std::uint64_t id, Result<HttpResponse> response);
+  /// The key pair to make now (generate_key), on any thread; each wish is given out once.
+  [[nodiscard]] std::optional<KeyWish> take_key_wish();
+  /// The key that wish `id` asked for, or why there is none. Keys that are not waited for are
+  /// dropped.
+  void on_key(TimePoint now, std::uint64_t id, Result<crypto::PrivateKey> key);
 
   /// What to decide on, in state decision.
   [[nodiscard]] const std::optional<CaOffer>& offer() const { return offer_; }
@@ -166,7 +182,10 @@ class ScepClient {
   [[nodiscard]] Status accept_offer(TimePoint now);
 
   [[nodiscard]] Result<ScepTransaction> new_transaction();
-  [[nodiscard]] Result<KeyPair> key_for_request();
+  [[nodiscard]] std::string label_for_request() const;
+  [[nodiscard]] Result<bool> needs_new_key() const;
+  [[nodiscard]] Result<KeyPair> key_for_request() const;
+  [[nodiscard]] Status begin_request(TimePoint now);
   [[nodiscard]] Status send_request(TimePoint now);
   [[nodiscard]] Status send_poll(TimePoint now);
   [[nodiscard]] Status send_crl_request(TimePoint now);
@@ -189,6 +208,10 @@ class ScepClient {
 
   std::optional<OutgoingHttp> outgoing_;
   std::uint64_t request_id_ = 0;  ///< of the request that is out
+  std::optional<KeyWish> key_wish_;
+  std::uint64_t key_id_ = 0;  ///< of the wish that is out
+  /// A renewal with a new key: the label of the one that was made for it.
+  std::string fresh_key_;
   std::optional<ScepCapabilities> capabilities_;
   std::vector<Certificate> offered_anchors_;
   std::vector<Certificate> offered_others_;

@@ -167,20 +167,31 @@ std::vector<Certificate> ScepClient::signers() const {
   return trustpoint_.ca_certificates();
 }
 
-/// The key for a new request. A renewal with a new key alternates between two labels, so that the
-/// old pair stays until the new certificate is there.
-Result<KeyPair> ScepClient::key_for_request() {
+/// The label of the key pair for a new request. A renewal with a new key alternates between two, so
+/// that the old pair stays until the new certificate is there.
+std::string ScepClient::label_for_request() const {
   const auto& options = trustpoint_.options();
-  KeyPairOptions wanted = options.key;
-  if (!trustpoint_.certificate() || !trustpoint_.identity()) return keys_.find_or_generate(wanted);
-  if (options.regenerate_key) {
-    if (trustpoint_.key_label() == wanted.label) wanted.label += ".next";
-    COHORT_TRY(const auto leftover, keys_.find(wanted.label));
-    if (leftover) COHORT_CHECK(keys_.remove(wanted.label));
-    return keys_.generate(wanted);
-  }
-  COHORT_TRY(auto present, keys_.find(trustpoint_.key_label()));
-  if (!present) return fail(key_pair_missing, trustpoint_.key_label());
+  if (!trustpoint_.certificate() || !trustpoint_.identity()) return options.key.label;
+  if (!options.regenerate_key) return trustpoint_.key_label();
+  return trustpoint_.key_label() == options.key.label ? options.key.label + ".next"
+                                                      : options.key.label;
+}
+
+/// Whether the next request needs a key pair that is yet to be made.
+Result<bool> ScepClient::needs_new_key() const {
+  if (transaction_) return false;
+  const std::string label = label_for_request();
+  const bool renewal = trustpoint_.certificate() && trustpoint_.identity();
+  // What lies under the other label is left from an earlier renewal, unless it was made for this.
+  if (renewal) return trustpoint_.options().regenerate_key && fresh_key_ != label;
+  COHORT_TRY(const auto present, keys_.find(label));
+  return !present;
+}
+
+Result<KeyPair> ScepClient::key_for_request() const {
+  const std::string label = label_for_request();
+  COHORT_TRY(auto present, keys_.find(label));
+  if (!present) return fail(key_pair_missing, label);
   return std::move(*present);
 }
 
@@ -233,6 +244,7 @@ Status ScepClient::send_request(TimePoint now) {
   if (!transaction_) {
     COHORT_TRY(transaction_, new_transaction());
     COHORT_CHECK(save_transaction());
+    fresh_key_.clear();
     if (transaction_->renewal)
       world_.outbox.report({&renewal_started, {{"trustpoint", trustpoint_.name()}}});
   }

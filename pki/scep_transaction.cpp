@@ -14,7 +14,7 @@ namespace {
 
 using enum EnrolState;
 
-/// GetCACaps -> GetCACert -> (decision) -> PKCSReq/RenewalReq -> (pending, CertPoll)* -> enrolled,
+/// GetCACaps -> GetCACert -> (decision) -> (key pair) -> PKCSReq/RenewalReq -> (pending, CertPoll)* -> enrolled,
 /// and from there GetCRL and renewals.
 constexpr std::array transitions{
     EnrolTransition{idle, EnrolEvent::ask_capabilities, capabilities},
@@ -22,18 +22,24 @@ constexpr std::array transitions{
     EnrolTransition{refused, EnrolEvent::ask_capabilities, capabilities},
     // GetCACaps was answered
     EnrolTransition{capabilities, EnrolEvent::ca_wanted, ca_request},
+    EnrolTransition{capabilities, EnrolEvent::key_wanted, key},
     EnrolTransition{capabilities, EnrolEvent::request_wanted, request},
     EnrolTransition{capabilities, EnrolEvent::poll_wanted, poll},
     EnrolTransition{capabilities, EnrolEvent::crl_wanted, crl},
     EnrolTransition{capabilities, EnrolEvent::nothing_wanted, enrolled},
     EnrolTransition{capabilities, EnrolEvent::failed, retry},
     // GetCACert was answered
+    EnrolTransition{ca_request, EnrolEvent::key_wanted, key},
     EnrolTransition{ca_request, EnrolEvent::request_wanted, request},
     EnrolTransition{ca_request, EnrolEvent::decision_wanted, decision},
     EnrolTransition{ca_request, EnrolEvent::ca_is_another, refused},
     EnrolTransition{ca_request, EnrolEvent::failed, retry},
+    EnrolTransition{decision, EnrolEvent::key_wanted, key},
     EnrolTransition{decision, EnrolEvent::request_wanted, request},
     EnrolTransition{decision, EnrolEvent::declined, refused},
+    // The key pair is there
+    EnrolTransition{key, EnrolEvent::request_wanted, request},
+    EnrolTransition{key, EnrolEvent::failed, retry},
     // PKCSReq, RenewalReq or CertPoll was answered
     EnrolTransition{request, EnrolEvent::told_to_wait, pending},
     EnrolTransition{request, EnrolEvent::crl_wanted, crl},
@@ -66,17 +72,17 @@ std::span<const EnrolTransition> enrol_transitions() {
 }
 
 std::string_view name_of(EnrolState state) {
-  static constexpr std::array<std::string_view, 11> names{
-      "idle",    "capabilities", "ca_request", "decision", "refused", "request",
-      "pending", "poll",         "enrolled",   "crl",      "retry"};
+  static constexpr std::array<std::string_view, 12> names{
+      "idle",    "capabilities", "ca_request", "decision", "refused", "key",
+      "request", "pending",      "poll",       "enrolled", "crl",     "retry"};
   return names[static_cast<std::size_t>(state)];
 }
 
 std::string_view name_of(EnrolEvent event) {
-  static constexpr std::array<std::string_view, 11> names{
-      "ask_capabilities", "ca_wanted",      "request_wanted",  "poll_wanted",
-      "crl_wanted",       "nothing_wanted", "decision_wanted", "ca_is_another",
-      "declined",         "told_to_wait",   "failed"};
+  static constexpr std::array<std::string_view, 12> names{
+      "ask_capabilities", "ca_wanted",     "key_wanted",     "request_wanted",
+      "poll_wanted",      "crl_wanted",    "nothing_wanted", "decision_wanted",
+      "ca_is_another",    "declined",      "told_to_wait",   "failed"};
   return names[static_cast<std::size_t>(event)];
 }
 

@@ -34,7 +34,24 @@ Status Enrolment::renew() {
   return out;
 }
 
+/// A key of many bits takes seconds: a thread makes it.
+void Enrolment::make_key() {
+  const auto wish = client_.take_key_wish();
+  if (!wish) return;
+  runtime_.log.debug("crypto pki api",
+                     [&] { return name() + ": make key " + wish->options.label; });
+  runtime_.jobs->run([this, wish = *wish]() -> EventLoop::Work {
+    auto made = std::make_shared<Result<crypto::PrivateKey>>(
+        pki::generate_key(wish.options.type, wish.options.bits));
+    return [this, id = wish.id, made] {
+      client_.on_key(runtime_.clock.now(), id, std::move(*made));
+      pump();
+    };
+  });
+}
+
 void Enrolment::pump() {
+  make_key();
   while (auto out = client_.take_request()) {
     const pki::HttpRequest& request = out->request;
     runtime_.log.debug("crypto pki messages", [&] {

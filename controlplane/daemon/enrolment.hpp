@@ -27,6 +27,7 @@ class Enrolment {
 
  private:
   void pump();
+  void make_key();
 
   Runtime& runtime_;
   pki::Trustpoint& trustpoint_;

@@ -305,6 +305,9 @@ int enrol(const Arguments& arguments) {
       renewed = true;
     }
     if (client.next_deadline() <= machine.clock.now()) client.on_timer(machine.clock.now());
+    if (const auto wish = client.take_key_wish())
+      client.on_key(machine.clock.now(), wish->id,
+                    generate_key(wish->options.type, wish->options.bits));
     if (auto out = client.take_request()) carrier.carry(*out);
     timeval tick{0, 20'000};
     event_base_loopexit(carrier.base, &tick);

@@ -38,12 +38,18 @@ class Enrolment : public ::testing::Test {
   /// Carries requests until the client rests; returns how many.
   int run() {
     int carried = 0;
-    while (auto out = client_->take_request()) {
+    for (;;) {
+      if (const auto wish = client_->take_key_wish()) {
+        ++keys_made_;
+        client_->on_key(clock_.now(), wish->id,
+                        generate_key(wish->options.type, wish->options.bits));
+      }
+      const auto out = client_->take_request();
+      if (!out) return carried;
       urls_.push_back(out->request.url);
       client_->on_response(clock_.now(), out->id, server_->handle(out->request));
       if (++carried > 20) throw std::runtime_error("the client never rests");
     }
-    return carried;
   }
   /// Sleeps until the client's deadline and lets it act.
   void wake() {
@@ -63,6 +69,7 @@ class Enrolment : public ::testing::Test {
   Trustpoint* trustpoint_ = nullptr;
   std::optional<ScepClient> client_;
   std::vector<std::string> urls_;
+  int keys_made_ = 0;
 };
 
 TEST(EnrolTable, HasOneRowForAStateAndEventAndReachesEveryState) {
@@ -74,7 +81,7 @@ TEST(EnrolTable, HasOneRowForAStateAndEventAndReachesEveryState) {
   for (std::size_t i = 0; i < enrol_transitions().size(); ++i)
     for (const auto& row : enrol_transitions())
       if (reached.contains(row.from)) reached.insert(row.to);
-  EXPECT_EQ(reached.size(), 11u);
+  EXPECT_EQ(reached.size(), 12u);
 }
 
 // S5, S6: unattended authentication by a pinned fingerprint, then enrolment.
@@ -268,6 +275,60 @@ TEST_F(Enrolment, RenewalWithANewKeyRemovesTheOldOne) {
     EXPECT_THAT(must(machine_.keys.labels()), ::testing::ElementsAre(label));
     EXPECT_NE(trustpoint_->certificate()->spki_sha256(), first);
   }
+  EXPECT_EQ(keys_made_, 2);
+}
+
+// RSA takes seconds: the client asks for a key pair and waits, and sends nothing meanwhile.
+TEST_F(Enrolment, KeyPairsAreMadeElsewhere) {
+  open_ca(ca_options());
+  auto options = trustpoint_options();
+  options.fingerprint_sha256 = ca_fingerprint();
+  options.revocation_check = RevocationCheck::none;
+  options.regenerate_key = true;
+  open_client(std::move(options));
+  client_->start(clock_.now());
+  run();
+  const std::string serial = trustpoint_->certificate()->serial();
+  must(client_->renew(clock_.now()));
+  const auto capabilities = client_->take_request();
+  client_->on_response(clock_.now(), capabilities->id, server_->handle(capabilities->request));
+  EXPECT_EQ(client_->state(), EnrolState::key);
+  const auto wish = client_->take_key_wish();
+  ASSERT_TRUE(wish);
+  EXPECT_EQ(wish->options.label, "pkikey.next");
+  EXPECT_EQ(wish->options.bits, 2048u);
+  EXPECT_FALSE(client_->take_key_wish()) << "each is given out once";
+  EXPECT_FALSE(client_->take_request());
+  EXPECT_EQ(client_->next_deadline(), never);
+  // Not the one that is waited for.
+  client_->on_key(clock_.now(), wish->id + 2, pooled_rsa());
+  EXPECT_EQ(client_->state(), EnrolState::key);
+  EXPECT_THAT(must(machine_.keys.labels()), ::testing::ElementsAre("pkikey"));
+  // It could not be made: again after a while, with another wish.
+  client_->on_key(clock_.now(), wish->id, fail(bad_key_size, "a test says so"));
+  EXPECT_EQ(client_->state(), EnrolState::retry);
+  client_->on_key(clock_.now(), wish->id, pooled_rsa());
+  EXPECT_EQ(client_->state(), EnrolState::retry);
+  wake();
+  run();
+  ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+  EXPECT_EQ(keys_made_, 1);
+  EXPECT_NE(trustpoint_->certificate()->serial(), serial);
+  EXPECT_THAT(must(machine_.keys.labels()), ::testing::ElementsAre("pkikey.next"));
+}
+
+TEST_F(Enrolment, AFirstKeyPairIsMadeElsewhereToo) {
+  open_ca(ca_options());
+  auto options = trustpoint_options();
+  options.fingerprint_sha256 = ca_fingerprint();
+  options.revocation_check = RevocationCheck::none;
+  open_client(std::move(options));
+  must(machine_.keys.remove("pkikey"));
+  client_->start(clock_.now());
+  run();
+  ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+  EXPECT_EQ(keys_made_, 1);
+  EXPECT_EQ(trustpoint_->key_label(), "pkikey");
 }
 
 TEST_F(Enrolment, EcdsaKeysEnrolAndRenew) {
@@ -428,6 +489,9 @@ TEST_F(Enrolment, AThirdPartyChainIsTakenApart) {
               ::testing::UnorderedElementsAre(reader, sub, writer));
 
   // The request opens with the key of the encrypting one, and the other's answer is taken.
+  const auto wish = client_->take_key_wish();
+  ASSERT_TRUE(wish) << failure();
+  client_->on_key(clock_.now(), wish->id, generate_key(wish->options.type, wish->options.bits));
   const auto out = client_->take_request();
   ASSERT_TRUE(out) << failure();
   const ScepCodec codec(false);
