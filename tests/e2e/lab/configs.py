@@ -65,7 +65,7 @@ def certificate_authority(node):
     }
 
 
-def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST)):
+def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST), rekey=None):
     """Rekeys by the operator's word here: the lifetimes are the seed lab's."""
     return {
         **_enrolled(node, f"get-{node.name.upper()}", "GETVPN_KS", fingerprint),
@@ -81,7 +81,7 @@ def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST
                 "name": GROUP,
                 "identity": IDENTITY,
                 "rekey": {"signing_key": SIGNING_KEY, "lifetime": "86400s", "transport": "unicast",
-                          "retransmit_interval": "40s", "retransmit_number": 2},
+                          "retransmit_interval": "40s", "retransmit_number": 2, **(rekey or {})},
                 "sas": [{"number": 10, "access_list": "data_plane", "profile": "gdoi-profile"}],
                 "authorization": [{"organizational_unit": "GETVPN_GM"}],
                 # The lab does not want to wait half a minute for each rekey to take effect.
