@@ -64,6 +64,7 @@ inline constexpr std::uint8_t protocol_sctp = 132;
 
 inline constexpr std::uint16_t ipv4_length = 20;
 inline constexpr std::uint16_t ipv6_length = 40;
+inline constexpr std::uint16_t ipv6_mtu_min = 1280;  ///< RFC 8200 section 5
 inline constexpr std::uint16_t ipv4_df = 0x4000;
 inline constexpr std::uint16_t ipv4_mf = 0x2000;
 inline constexpr std::uint16_t ipv4_offset_mask = 0x1fff;

@@ -1,5 +1,7 @@
 #include "dataplane/pipeline.hpp"
 
+#include <algorithm>
+#include <rte_random.h>
 #include <span>
 
 #include "dataplane/classify.hpp"
@@ -15,7 +17,8 @@ Pipeline::Pipeline(const PipelineOptions& options, unsigned worker, rte_mempool&
       pool_(pool),
       counters_(counters),
       report_limit_(options.icmp_errors_per_second, rte_get_tsc_hz()),
-      punt_limit_(options.punts_per_second, rte_get_tsc_hz()) {
+      punt_limit_(options.punts_per_second, rte_get_tsc_hz()),
+      fragment_id_(static_cast<std::uint32_t>(rte_rand())) {
   lookup_.locality = &options_.locality;
   esp_.worker = worker;
   esp_.df_bit = options.df_bit;
@@ -183,9 +186,31 @@ void Pipeline::judge_one_outbound(Note& note, From from) {
   }
 }
 
+/// RFC 2473 section 7.1 b: IPv6 packets of 1280 octets at most, which have outgrown the port's MTU
+/// by their encryption, leave in fragments.
+void Pipeline::cut_encrypted(Burst& burst) {
+  for (unsigned i = 0; i < burst.size; ++i) {
+    Note& note = burst.note[i];
+    if (note.verdict != Verdict::forward || note.sa == nullptr || !note.has(note_v6)) continue;
+    if (burst.mbuf[i]->data_len <= std::uint32_t{note.l2_length} + options_.mtu) continue;
+    std::array<rte_mbuf*, 4> pieces;
+    const unsigned count =
+        fragment_ipv6(*burst.mbuf[i], note.l2_length, options_.mtu, ++fragment_id_, pool_, pieces);
+    if (count == 0) {
+      note.drop(DropReason::no_buffer);
+      continue;
+    }
+    for (unsigned k = 0; k < count; ++k) to_outside.push(pieces[k]);
+    counters_.count(Forward::fragmented);
+    rte_pktmbuf_free(burst.mbuf[i]);
+    note.verdict = Verdict::gone;
+  }
+}
+
 void Pipeline::flush_expanded() {
   const unsigned encrypted = esp_out(esp_, expanded_, nullptr);
   counters_.count(Forward::encrypted, encrypted);
+  cut_encrypted(expanded_);
   settle(expanded_, to_outside);
   expanded_.size = 0;
 }
@@ -213,9 +238,18 @@ void Pipeline::append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back) {
   const bool v6 = note.has(note_v6);
   const std::uint32_t inner_mtu = note.sa->inner_mtu(v6);
   const std::uint8_t* ip = octets(&mbuf) + note.l2_length;
+  if (v6 && note.ip_length <= ipv6_mtu_min) {
+    // Nobody need send less (RFC 8200 section 5): it is the ESP packet that is cut, once it is one.
+    if (expanded_.size == burst_max) flush_expanded();
+    expanded_.mbuf[expanded_.size] = &mbuf;
+    expanded_.note[expanded_.size++] = note;
+    note.verdict = Verdict::gone;
+    return;
+  }
   if (v6 || (load_be16(ip + 6) & ipv4_df) != 0) {
+    const std::uint32_t mtu = v6 ? std::max<std::uint32_t>(inner_mtu, ipv6_mtu_min) : inner_mtu;
     rte_mbuf* report = may_report(ip, note) && report_limit_.allow(rte_rdtsc())
-                           ? make_too_big(mbuf, note, inner_mtu, options_.locality, pool_)
+                           ? make_too_big(mbuf, note, mtu, options_.locality, pool_)
                            : nullptr;
     if (report == nullptr) return note.drop(DropReason::too_big_silent);
     back.push(report);
@@ -316,7 +350,18 @@ bool Pipeline::is_whole_esp(rte_mbuf*& mbuf, Note& note) {
   if (note.has(note_first_fragment | note_later_fragment)) {
     // ESP of others, which the policy lets through, stays in its fragments.
     if (passes_in_clear(policy_decision(lookup_, note.ip, note))) return false;
-    reassembly_->add(mbuf, note, rte_rdtsc(), pool_, counters_);
+    bool proven = false;
+    if (note.has(note_first_fragment)) {
+      if (std::uint32_t{note.ip_length} - note.transport_offset < 8) {
+        note.drop(DropReason::esp_truncated);
+        return false;
+      }
+      const std::uint32_t spi = load_be32(note.ip + note.transport_offset);
+      proven = lookup_.policy->by_spi.find(spi) != nullptr;
+      // Nothing that can follow makes an SPI known; only the member's own kernel may have the SA.
+      if (!proven && !options_.locality.decide(note.ip, note)) return false;
+    }
+    reassembly_->add(mbuf, note, proven, rte_rdtsc(), pool_, counters_);
     if (note.verdict != Verdict::undecided || note.protocol != protocol_esp) return false;
   }
   if (std::uint32_t{note.ip_length} - note.transport_offset >= 8) return true;

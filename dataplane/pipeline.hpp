@@ -98,6 +98,7 @@ class Pipeline {
   void encrypt_oversized(Burst& burst, Outgoing& back);
   void append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back);
   void flush_expanded();
+  void cut_encrypted(Burst& burst);
 
   class SaFinder;
   [[nodiscard]] SaState* find_sa_of_all(const Burst& burst) const;
@@ -131,6 +132,7 @@ class Pipeline {
   RateLimit report_limit_;
   RateLimit punt_limit_;
   Burst expanded_;
+  std::uint32_t fragment_id_;  ///< of the last ESP packet that was cut, any at first
 };
 
 }  // namespace cohort::dataplane

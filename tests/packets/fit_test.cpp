@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <gtest/gtest.h>
 
 #include "tests/packets/lab.hpp"
@@ -270,6 +271,207 @@ TEST(Reassembly, AttacksStayWithinTheirBounds) {
   fresh.apply(protect_all(suite));
   const auto pieces = routers_fragments(seal(make_sa(suite), inner, {.iv = iv_for(suite, 1)}), 800);
   EXPECT_EQ(fresh.outside(pieces).inside.size(), 1u);
+}
+
+/// What nobody ever completes: a fragment of an ESP packet, the first or a later one.
+Bytes lone_fragment(const std::string& source, std::uint16_t id, bool first,
+                    std::uint32_t spi = 0x1000) {
+  Ipv4 header;
+  header.source = source;
+  header.id = id;
+  header.mf = first;
+  header.offset = first ? 0 : 800;
+  Writer out;
+  out.u32(spi).u32(1).bytes(Bytes(792));
+  return frame(ip(header, raw(50, out.take())));
+}
+
+std::string scattered(unsigned i) {
+  return "198." + std::to_string(18 + i % 2) + "." + std::to_string(i / 2 % 256) + "." +
+         std::to_string(1 + i / 512);
+}
+
+/// A table that a flood has filled, and an honest packet in two fragments, with more of the flood
+/// between them.
+class Flood : public testing::Test {
+ protected:
+  static constexpr std::uint32_t flows = 64;
+  Flood() : lab_(options()) { lab_.apply(protect_all(suite)); }
+  static PipelineOptions options() {
+    PipelineOptions out = Lab::defaults();
+    out.reassembly_flows = flows;
+    out.reassembly_timeout = std::chrono::hours(1);  // nothing goes by itself
+    return out;
+  }
+  void flood(unsigned number, const std::function<Bytes(unsigned)>& fragment) {
+    for (unsigned i = 0; i < number; ++i) {
+      lab_.outside({fragment(sent_++)});
+      ASSERT_LE(lab_.buffers_in_use(), 4 * flows + 1);
+    }
+  }
+  /// Whether an honest packet gets through when so much of the flood comes amid it.
+  bool honest(unsigned amid, bool in_order, const std::function<Bytes(unsigned)>& fragment) {
+    const Bytes inner = sized_v4(1400, ++sequence_);
+    auto pieces = routers_fragments(
+        seal(make_sa(suite), inner, {.sequence = sequence_, .iv = iv_for(suite, sequence_)},
+             static_cast<std::uint16_t>(50'000 + sequence_)),
+        800);
+    if (!in_order) std::swap(pieces[0], pieces[1]);
+    EXPECT_TRUE(lab_.outside({pieces[0]}).inside.empty());
+    flood(amid, fragment);
+    return lab_.outside({pieces[1]}).inside.size() == 1;
+  }
+  Lab lab_;
+  unsigned sent_ = 0;
+  std::uint32_t sequence_ = 0;
+};
+
+TEST_F(Flood, WhoReadsNoSpiDisplacesNothingThatIsProven) {
+  const auto later = [](unsigned i) {
+    return lone_fragment(scattered(i), static_cast<std::uint16_t>(i), false);
+  };
+  flood(1000, later);
+  EXPECT_TRUE(honest(0, true, later));
+  EXPECT_TRUE(honest(1000, true, later));
+  // Out of order its first fragment does not vouch for it yet: its share is at least a quarter.
+  EXPECT_TRUE(honest(flows / 4 - 1, false, later));
+}
+
+TEST_F(Flood, AFirstFragmentOfAnUnknownSpiTakesNoPlace) {
+  const auto unknown = [](unsigned i) {
+    return lone_fragment(scattered(i), static_cast<std::uint16_t>(i), true, 0x9999);
+  };
+  const Outcome out = lab_.outside({unknown(0)});
+  EXPECT_EQ(out.drops, (Drops{{"unknown_spi", 1}}));
+  EXPECT_EQ(lab_.buffers_in_use(), 0u);
+  EXPECT_TRUE(honest(1000, true, unknown));
+  EXPECT_TRUE(honest(1000, false, unknown));
+}
+
+TEST_F(Flood, OneSourceHasAQuarter) {
+  for (const bool first : {true, false}) {
+    const auto one_network = [first](unsigned i) {
+      return lone_fragment("198.18.0." + std::to_string(1 + i % 250), static_cast<std::uint16_t>(i),
+                           first);
+    };
+    flood(1000, one_network);
+    EXPECT_LE(lab_.buffers_in_use(), 2 * flows / 4);
+    EXPECT_TRUE(honest(1000, true, one_network));
+    EXPECT_TRUE(honest(1000, false, one_network));
+  }
+}
+
+TEST_F(Flood, WhoReadsAnSpiMustOutrunThePacket) {
+  const auto proven = [](unsigned i) {
+    return lone_fragment(scattered(i), static_cast<std::uint16_t>(i), true);
+  };
+  flood(1000, proven);
+  EXPECT_TRUE(honest(flows / 2, true, proven));
+  EXPECT_TRUE(honest(1000, false, proven)) << "the quarter of what is unproven is not his";
+  EXPECT_FALSE(honest(flows, true, proven)) << "the test floods";
+}
+
+TEST(Reassembly, DuplicatesAreHarmlessAndOverlapsEndThePacket) {
+  Lab lab;
+  lab.apply(protect_all(suite));
+  std::uint32_t sequence = 0;
+  const auto make = [&] {
+    ++sequence;
+    return routers_fragments(seal(make_sa(suite), sized_v4(1400, sequence),
+                                  {.sequence = sequence, .iv = iv_for(suite, sequence)},
+                                  static_cast<std::uint16_t>(sequence)),
+                             504);
+  };
+  auto pieces = make();
+  ASSERT_EQ(pieces.size(), 3u);
+  Outcome out = lab.outside({pieces[0], pieces[0], pieces[2], pieces[2], pieces[1]});
+  EXPECT_EQ(out.inside.size(), 1u);
+  EXPECT_EQ(out.drops, (Drops{{"reassembly_failed", 2}}));
+  // One that begins eight octets early.
+  pieces = make();
+  Bytes overlap = packet_of(pieces[1]);
+  overlap[7] = static_cast<std::uint8_t>(overlap[7] - 1);
+  overlap[10] = overlap[11] = 0;
+  const std::uint16_t sum = internet_checksum(ByteView(overlap).first(20));
+  overlap[10] = static_cast<std::uint8_t>(sum >> 8);
+  overlap[11] = static_cast<std::uint8_t>(sum);
+  out = lab.outside({pieces[0], frame(overlap), pieces[1], pieces[2]});
+  EXPECT_TRUE(out.inside.empty());
+  EXPECT_EQ(out.drops.at("reassembly_failed"), 2u);
+  EXPECT_EQ(lab.buffers_in_use(), 2u);  // the later two, of a packet without a begin
+}
+
+TEST(Reassembly, CongestionOfAFragmentIsThePackets) {
+  Lab lab;
+  lab.apply(protect_all(suite));
+  std::uint32_t sequence = 0;
+  const auto arrives = [&](std::uint8_t inner, std::uint8_t first, std::uint8_t second) {
+    ++sequence;
+    Ipv4 header;
+    header.tos = inner;
+    auto pieces = routers_fragments(seal(make_sa(suite), sized_v4(1400, sequence, header),
+                                         {.sequence = sequence, .iv = iv_for(suite, sequence)},
+                                         static_cast<std::uint16_t>(sequence)),
+                                    800);
+    pieces[0][15] = first;
+    pieces[1][15] = second;
+    return lab.outside(pieces);
+  };
+  const auto tos_of = [](const Outcome& out) {
+    const Bytes packet = packet_of(out.inside.at(0));
+    EXPECT_TRUE(checksums_right(packet));
+    return packet[1];
+  };
+  EXPECT_EQ(tos_of(arrives(2, 2, 2)), 2);
+  EXPECT_EQ(tos_of(arrives(2, 3, 2)), 3);
+  EXPECT_EQ(tos_of(arrives(2, 2, 3)), 3);
+  EXPECT_EQ(tos_of(arrives(1, 1, 3)), 3);
+  EXPECT_EQ(arrives(0, 0, 3).drops, (Drops{{"ecn_violation", 2}}));
+}
+
+TEST(Ipv6, NobodyIsToldToSendLessThan1280) {
+  for (const std::uint16_t mtu : {std::uint16_t{1280}, std::uint16_t{1300}}) {
+    PipelineOptions options = Lab::defaults();
+    options.mtu = mtu;
+    Lab lab(options);
+    lab.apply(protect_all(suite));
+    ASSERT_LT(lab.sa(0).inner_mtu(true), 1280u);
+    // What everybody may send is cut when it is encrypted, and put together by the far member.
+    for (const std::size_t size : {std::size_t{lab.sa(0).inner_mtu(true)} + 1, std::size_t{1280}}) {
+      const Bytes inner = sized_v6(size);
+      const Outcome sent = lab.inside({frame(inner, {5})});
+      EXPECT_TRUE(sent.drops.empty());
+      ASSERT_EQ(sent.outside.size(), 2u);
+      for (const Bytes& piece : sent.outside) {
+        EXPECT_LE(packet_of(piece).size(), mtu);
+        EXPECT_EQ(packet_of(piece)[6], 44);
+        EXPECT_EQ(be16(packet_of(piece), 4) + 40, packet_of(piece).size());
+      }
+      EXPECT_NE(Bytes(sent.outside[0].begin() + 58 + 4, sent.outside[0].begin() + 58 + 8),
+                Bytes(4));
+      const Outcome received = lab.outside({sent.outside[1], sent.outside[0]});
+      EXPECT_TRUE(received.drops.empty());
+      ASSERT_EQ(received.inside.size(), 1u);
+      EXPECT_EQ(received.inside[0], frame(inner, {5}));
+    }
+    if (mtu == 1280) continue;
+    // More can be too big, but not because of us below 1280.
+    const Outcome too_big = lab.inside({frame(sized_v6(1281))});
+    EXPECT_EQ(too_big.drops, (Drops{{"too_big_reported", 1}}));
+    EXPECT_EQ(be16(packet_of(too_big.inside.at(0)), 46), 1280u);
+  }
+}
+
+TEST(Ipv6, AWholeBurstThatMustBeCut) {
+  PipelineOptions options = Lab::defaults();
+  options.mtu = 1280;
+  Lab lab(options);
+  lab.apply(protect_all(suite));
+  std::vector<Bytes> frames;
+  for (unsigned i = 0; i < burst_max; ++i) frames.push_back(frame(sized_v6(1280, i)));
+  const Outcome sent = lab.inside(frames);
+  ASSERT_EQ(sent.outside.size(), 2 * burst_max);
+  EXPECT_EQ(lab.outside(sent.outside).inside, frames);
 }
 
 TEST(Reassembly, NoneIsANumberToo) {
