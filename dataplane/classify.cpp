@@ -1,6 +1,7 @@
 #include "dataplane/classify.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "dataplane/headers.hpp"
 #include "dataplane/plain.hpp"
@@ -14,6 +15,15 @@ constexpr std::uint16_t ethertype_qinq_old = 0x9100;
 
 bool is_tag(std::uint16_t type) {
   return type == RTE_ETHER_TYPE_VLAN || type == RTE_ETHER_TYPE_QINQ || type == ethertype_qinq_old;
+}
+
+/// RFC 4861 sections 6.1, 7.1 and 8.1: what must be silently discarded is nobody's to forward.
+bool is_valid_discovery(const std::uint8_t* icmp, std::uint32_t length, std::uint8_t hop_limit,
+                        const Note& note) {
+  constexpr std::array<std::uint8_t, 5> least{8, 16, 24, 24, 40};  // of types 133 to 137
+  if (!note.has(note_v6) || note.has(note_first_fragment)) return false;
+  return icmp[0] >= 133 && icmp[0] <= 137 && icmp[1] == 0 && hop_limit == 255 &&
+         length >= least[icmp[0] - 133u];
 }
 
 /// The transport header's first words; the note's offset and protocol are set.
@@ -34,7 +44,7 @@ bool parse_transport(const std::uint8_t* ip, Note& note, std::uint8_t hop_limit)
       note.reason = DropReason::transport_truncated;
       return false;
     }
-    note.ports = at[0] | (hop_limit == 255 ? 0x100u : 0u);
+    note.ports = at[0] | (is_valid_discovery(at, left, hop_limit, note) ? 0x100u : 0u);
     // Multicast listener discovery: the member's kernel takes part in it.
     if (at[0] >= 130 && at[0] <= 132) note.flags |= note_punt_copy;
   } else if (note.protocol == protocol_igmp) {

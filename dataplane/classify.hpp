@@ -23,8 +23,9 @@ void classify_frame(rte_mbuf*& mbuf, rte_mempool& pool, std::uint16_t mtu, Note&
 /// transport, ports. The rules are those of RFC 791 and RFC 8200; at most eight extension headers.
 /// False if the packet is malformed; note.reason says how. Trailing octets are allowed.
 ///
-/// note.ports for ICMPv6 holds the type in the low octet, and 1 in the next if the hop limit is
-/// 255, so that neighbour discovery can be told from everything else.
+/// note.ports for ICMPv6 holds the type in the low octet, and 1 in the next if the message is one
+/// of neighbour discovery as RFC 4861 wants it: hop limit 255, code 0, its least length, no
+/// fragment (RFC 6980).
 bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note);
 
 /// Describes a decrypted packet at `ip`, of which `room` octets are there, in the note of the
@@ -32,10 +33,9 @@ bool parse_ip(const std::uint8_t* ip, std::uint32_t room, Note& note);
 /// another IP version.
 bool parse_inner(std::uint8_t* ip, std::uint32_t room, Note& note);
 
-/// Whether note.ports (of ICMPv6) says genuine neighbour discovery (RFC 4861: types 133 to 137, hop
-/// limit 255).
+/// Whether note.ports (of ICMPv6) says genuine neighbour discovery.
 [[nodiscard]] constexpr bool is_neighbour_discovery(std::uint32_t ports) {
-  return (ports >> 8) == 1 && (ports & 0xff) >= 133 && (ports & 0xff) <= 137;
+  return (ports >> 8) == 1;
 }
 
 }  // namespace cohort::dataplane

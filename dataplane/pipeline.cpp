@@ -146,14 +146,21 @@ Pipeline::Judgement Pipeline::judge_outbound(Burst& burst, From from) {
   return {all_fit, same ? sa : nullptr};
 }
 
+/// What comes by a port has no right of way for addresses and ports alone, which anybody can lend
+/// himself: the member's own address is the punt port's, and key servers and their peers speak
+/// ISAKMP. The rest is the policy's.
+void Pipeline::reconsider(Note& note) const {
+  const bool control = note.decision == decision_control || note.decision == decision_control_copy;
+  if (note.decision == decision_from_own || (control && !is_isakmp(note.ip, note)))
+    note.decision = policy_decision(lookup_, note.ip, note);
+}
+
 /// The member's own traffic needs no permission where the policy is silent: before registration it
 /// is what gets us registered.
 void Pipeline::judge_one_outbound(Note& note, From from) {
   if (from == From::punt) note.flags &= static_cast<std::uint8_t>(~note_punt_copy);
   if (note.verdict != Verdict::undecided) return;
-  // Who lends himself the member's address inside is anybody to the policy.
-  if (note.decision == decision_from_own && from == From::inside)
-    note.decision = policy_decision(lookup_, note.ip, note);
+  if (from == From::inside) reconsider(note);
   if (is_entry(note.decision)) {
     judge_entry_outbound(note);
     if (note.verdict == Verdict::protect && note.has(note_syn) && options_.clamp_mss &&
@@ -421,9 +428,7 @@ void Pipeline::judge_clear_own(const std::uint8_t* ip, Note& note) {
 /// What the decision means for packets that arrive outside without our encryption.
 void Pipeline::judge_clear(Note& note) {
   const std::uint8_t* ip = note.ip;
-  // Nobody outside has the member's address: it earns no way in.
-  if (note.decision == decision_from_own) [[unlikely]]
-    note.decision = policy_decision(lookup_, ip, note);
+  reconsider(note);
   if (passes_in_clear(note.decision)) {
     note.verdict = Verdict::forward;
     // Whole again, it may be longer than the port takes; it is nobody we know.

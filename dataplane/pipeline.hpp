@@ -99,6 +99,7 @@ class Pipeline {
   void append_oversized(rte_mbuf& mbuf, Note& note, Outgoing& back);
   void flush_expanded();
   void cut_encrypted(Burst& burst);
+  void reconsider(Note& note) const;
 
   class SaFinder;
   [[nodiscard]] SaState* find_sa_of_all(const Burst& burst) const;

@@ -92,6 +92,19 @@ Transport icmp_echo(std::size_t payload) {
   return {1, octets};
 }
 
+Transport isakmp(std::uint16_t source, std::uint16_t destination, std::size_t payload) {
+  const std::size_t marker = source == 4500 || destination == 4500 ? 4 : 0;
+  Transport out = udp(source, destination, marker + 28 + payload);
+  const auto at = out.octets.begin() + 8 + static_cast<std::ptrdiff_t>(marker);
+  std::fill(out.octets.begin() + 8, at, std::uint8_t{0});
+  at[17] = 0x10;
+  const std::size_t length = 28 + payload;
+  at[24] = at[25] = 0;
+  at[26] = static_cast<std::uint8_t>(length >> 8);
+  at[27] = static_cast<std::uint8_t>(length);
+  return out;
+}
+
 Transport icmp6(std::uint8_t type, std::size_t payload) {
   Bytes octets{type, 0, 0, 0};
   append(octets, pattern(payload, 4));

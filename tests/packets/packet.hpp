@@ -40,6 +40,9 @@ struct Transport {
   Bytes octets;
 };
 Transport udp(std::uint16_t source, std::uint16_t destination, std::size_t payload);
+/// UDP with an ISAKMP message of a header and `payload` octets; behind the marker of RFC 3948 if a
+/// port is 4500.
+Transport isakmp(std::uint16_t source, std::uint16_t destination, std::size_t payload);
 Transport tcp(std::uint16_t source, std::uint16_t destination, std::uint8_t flags,
               const Bytes& options = {}, std::size_t payload = 0);
 Transport icmp_echo(std::size_t payload);

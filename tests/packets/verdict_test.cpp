@@ -123,8 +123,16 @@ std::vector<Row> rows() {
       // -- clear side: link and control
       {"arp_passes", in, arp_request("10.0.0.2"), out, How::copied},
       {"neighbour_solicitation_passes", in,
-       frame(ip(between6("2001:db8:a::1", "2001:db8:b::9", 255), icmp6(135, 20))), out,
+       frame(ip(between6("2001:db8:a::1", "ff02::1:ff00:9", 255), icmp6(135, 20))), out,
        How::copied},
+      {"a_probe_of_a_neighbour_passes", in,
+       frame(ip(between6("2001:db8:a::1", "2001:db8:a::9", 255), icmp6(135, 20))), out,
+       How::copied},
+      {"an_answer_from_a_link_local_address_passes", in,
+       frame(ip(between6("fe80::1", "2001:db8:b::9", 255), icmp6(136, 20))), out, How::copied},
+      {"a_neighbour_in_another_network_is_traffic", in,
+       frame(ip(between6("2001:db8:a::1", "2001:db8:b::9", 255), icmp6(135, 20))), out,
+       How::encrypted},
       {"a_routed_neighbour_solicitation_is_traffic", in,
        frame(ip(between6("2001:db8:a::1", "2001:db8:b::9", 254), icmp6(135, 20))), out,
        How::encrypted},
@@ -134,7 +142,7 @@ std::vector<Row> rows() {
       {"to_the_member_itself", in, frame(ip(between("10.0.0.1", "10.191.61.116"), udp(1, 2, 3))),
        Where::punt},
       {"key_server_behind_us", in,
-       frame(ip(between("10.191.61.114", "172.16.0.9"), udp(848, 848, 9))), out},
+       frame(ip(between("10.191.61.114", "172.16.0.9"), isakmp(848, 848, 9))), out},
       {"key_server_from_another_port", in,
        frame(ip(between("10.191.61.114", "172.16.0.9"), udp(999, 848, 9))), out},
       {"igmp_reaches_the_kernel", in,
@@ -237,8 +245,8 @@ std::vector<Row> rows() {
       {"control_from_the_key_server", out, frame(ip(key_server, udp(848, 848, 50))), Where::punt},
       {"control_from_anybody", out, frame(ip(kernel, udp(500, 500, 50))), Where::punt},
       {"clear_for_the_member", out, frame(ip(kernel, tcp(5, 80, 0x10))), Where::punt},
-      {"multicast_rekey", out, frame(ip(between("10.191.61.114", "239.9.9.9"), udp(848, 848, 50))),
-       in, How::copied},
+      {"multicast_rekey", out,
+       frame(ip(between("10.191.61.114", "239.9.9.9"), isakmp(848, 848, 50))), in, How::copied},
       {"multicast_rekey_from_a_stranger", out,
        frame(ip(between("10.0.0.1", "239.1.9.9"), udp(848, 848, 50))), none, How::same,
        "clear_not_allowed"},
@@ -321,6 +329,100 @@ TEST(FailClose, DropsWhatNoEntryNames) {
   EXPECT_EQ(lab.punt({frame(ip(between("10.191.61.116", "10.191.61.120"), tcp(4, 80, 2)))})
                 .outside.size(),
             1u);
+}
+
+/// What has a right of way while everything else is dropped: {name, packet, whether it passes}.
+struct Passage {
+  const char* name;
+  Bytes packet;
+  bool passes;
+};
+
+TEST(FailClose, NeighbourDiscoveryStaysOnItsLink) {
+  Lab lab;
+  Snapshot closed;
+  closed.otherwise = Action::drop;
+  lab.apply(closed);
+  const auto says = [](const char* source, const char* destination, std::uint8_t type,
+                       std::size_t octets) {
+    return ip(between6(source, destination, 255), icmp6(type, octets - 4));
+  };
+  Bytes code = says("fe80::1", "ff02::1", 136, 24);
+  code[41] = 1;
+  Bytes fragmented = says("fe80::1", "fe80::2", 135, 24);
+  fragmented.insert(fragmented.begin() + 40, {58, 0, 0, 1, 0, 0, 0, 7});
+  fragmented[5] = static_cast<std::uint8_t>(fragmented.size() - 40);
+  fragmented[6] = 44;
+  const std::vector<Passage> passages{
+      {"router solicitation", says("fe80::1", "ff02::2", 133, 8), true},
+      {"of who has no address yet", says("::", "ff02::2", 133, 8), true},
+      {"router advertisement", says("fe80::1", "ff02::1", 134, 16), true},
+      {"to whom asked", says("fe80::1", "2001:db8:a::9", 134, 16), true},
+      {"of no router of this link", says("2001:db8:a::1", "2001:db8:a::9", 134, 16), false},
+      {"duplicate address detection", says("::", "ff02::1:ff00:9", 135, 24), true},
+      {"solicitation to a wider group", says("2001:db8:a::1", "ff05::2", 135, 24), false},
+      {"solicitation of a neighbour", says("2001:db8:a::1", "2001:db8:a::9", 135, 24), true},
+      {"solicitation of somebody far", says("2001:db8:a::1", "2001:db8:b::9", 135, 24), false},
+      {"answer to a neighbour", says("2001:db8:a::1", "2001:db8:a::9", 136, 24), true},
+      {"answer to somebody far", says("2001:db8:a::1", "2001:db8:b::9", 136, 24), false},
+      {"redirect", says("fe80::1", "2001:db8:a::9", 137, 40), true},
+      {"redirect of somebody far", says("2001:db8:b::1", "2001:db8:a::9", 137, 40), false},
+      {"from a group", says("ff02::1", "fe80::1", 136, 24), false},
+      {"too short a solicitation", says("fe80::1", "fe80::2", 135, 23), false},
+      {"too short a redirect", says("fe80::1", "fe80::2", 137, 39), false},
+      {"with a code", code, false},
+      {"a fragment of one", fragmented, false},
+      {"echo request", says("fe80::1", "fe80::2", 128, 24), false},
+      {"another type", says("fe80::1", "fe80::2", 138, 24), false},
+  };
+  for (const Passage& passage : passages) {
+    const Outcome in = lab.inside({frame(passage.packet)});
+    const Outcome out = lab.outside({frame(passage.packet)});
+    EXPECT_EQ(in.outside.size(), passage.passes ? 1u : 0u) << passage.name;
+    EXPECT_EQ(out.inside.size(), passage.passes ? 1u : 0u) << passage.name;
+    EXPECT_EQ(in.drops.contains("no_policy_match"), !passage.passes) << passage.name;
+  }
+}
+
+TEST(FailClose, KeyServersSpeakIsakmpAndNothingElse) {
+  Lab lab;
+  Snapshot closed;
+  closed.otherwise = Action::drop;
+  lab.apply(closed);
+  const auto says = [](const Transport& what) {
+    return ip(between("10.191.61.114", "172.16.0.9"), what);
+  };
+  Transport longer = isakmp(848, 848, 20);
+  longer.octets[8 + 27] = 49;  // more than the datagram holds
+  Transport version = isakmp(848, 848, 20);
+  version.octets[8 + 17] = 0x30;
+  Transport keepalive = udp(4500, 4500, 1);
+  keepalive.octets[8] = 0xff;
+  Transport no_keepalive = udp(4500, 4500, 1);
+  no_keepalive.octets[8] = 0xfe;
+  Transport esp = isakmp(4500, 4500, 20);
+  esp.octets[8] = 1;
+  const std::vector<Passage> passages{
+      {"GDOI", says(isakmp(848, 848, 20)), true},
+      {"a bare header", says(isakmp(848, 848, 0)), true},
+      {"IKE", says(isakmp(500, 500, 20)), true},
+      {"IKE behind a NAT", says(isakmp(4500, 4500, 20)), true},
+      {"keepalive", says(keepalive), true},
+      {"something else there", says(no_keepalive), false},
+      {"ESP in UDP", says(esp), false},
+      {"anything at port 848", says(udp(848, 848, 50)), false},
+      {"nothing at port 848", says(udp(848, 848, 0)), false},
+      {"a length that is not the datagram's", says(longer), false},
+      {"a version that nobody has", says(version), false},
+      {"a port of no key server", says(isakmp(53, 848, 20)), false},
+      {"somebody else", ip(between("10.191.61.113", "172.16.0.9"), isakmp(848, 848, 20)), false},
+  };
+  for (const Passage& passage : passages) {
+    EXPECT_EQ(lab.inside({frame(passage.packet)}).outside.size(), passage.passes ? 1u : 0u)
+        << passage.name;
+    EXPECT_EQ(lab.outside({frame(passage.packet)}).inside.size(), passage.passes ? 1u : 0u)
+        << passage.name;
+  }
 }
 
 /// The member's address and a control port open no door for others: not from outside into the site,
