@@ -60,9 +60,10 @@ std::string store_name(std::string_view label) {
   return out;
 }
 
-Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits) {
+Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits,
+                                        const std::atomic<bool>* stop) {
   COHORT_CHECK(check_size(type, bits));
-  return type == crypto::KeyType::rsa ? crypto::PrivateKey::generate_rsa(bits)
+  return type == crypto::KeyType::rsa ? crypto::PrivateKey::generate_rsa(bits, stop)
                                       : crypto::PrivateKey::generate_ec(type);
 }
 

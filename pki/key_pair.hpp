@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -67,8 +68,9 @@ class KeyPairs {
 };
 
 /// Makes a key by the rules of KeyPairs::generate without storing it; touches nothing else, so any
-/// thread may.
-[[nodiscard]] Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits);
+/// thread may. Gives up when `stop` becomes true.
+[[nodiscard]] Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits,
+                                                      const std::atomic<bool>* stop = nullptr);
 [[nodiscard]] bool is_good_label(std::string_view label);
 /// A label as a part of a name in the Store, which has no capitals: what is not a-z, 0-9 or '-' is
 /// written as '_' and two hex digits, so two labels never share a blob.

@@ -109,11 +109,32 @@ struct Deleter {
 };
 using Bn = std::unique_ptr<BIGNUM, Deleter<BN_clear_free>>;
 
+/// Called by OpenSSL now and then while it looks for primes; 0 makes it give up.
+int go_on(int, int, BN_GENCB* progress) {
+  const auto* stop = static_cast<const std::atomic<bool>*>(BN_GENCB_get_arg(progress));
+  return stop != nullptr && stop->load() ? 0 : 1;
+}
+int go_on_with_key(EVP_PKEY_CTX* context) {
+  const auto* stop = static_cast<const std::atomic<bool>*>(EVP_PKEY_CTX_get_app_data(context));
+  return stop != nullptr && stop->load() ? 0 : 1;
+}
+
+EVP_PKEY* generate_even_rsa(unsigned bits, const std::atomic<bool>* stop) {
+  const Context context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr), &EVP_PKEY_CTX_free);
+  EVP_PKEY* key = nullptr;
+  if (!context || EVP_PKEY_keygen_init(context.get()) != 1 ||
+      EVP_PKEY_CTX_set_rsa_keygen_bits(context.get(), static_cast<int>(bits)) != 1)
+    return nullptr;
+  EVP_PKEY_CTX_set_app_data(context.get(), const_cast<std::atomic<bool>*>(stop));
+  EVP_PKEY_CTX_set_cb(context.get(), &go_on_with_key);
+  return EVP_PKEY_generate(context.get(), &key) == 1 ? key : nullptr;
+}
+
 /// A prime of exactly `bits` bits, its top two bits set, with gcd(prime - 1, e) = 1.
-Bn rsa_prime(int bits, const BIGNUM* e, BN_CTX* context) {
+Bn rsa_prime(int bits, const BIGNUM* e, BN_CTX* context, BN_GENCB* progress) {
   Bn prime(BN_secure_new()), less_one(BN_secure_new()), gcd(BN_new());
   while (prime && less_one && gcd &&
-         BN_generate_prime_ex(prime.get(), bits, 0, nullptr, nullptr, nullptr) == 1 &&
+         BN_generate_prime_ex(prime.get(), bits, 0, nullptr, nullptr, progress) == 1 &&
          BN_sub(less_one.get(), prime.get(), BN_value_one()) == 1 &&
          BN_gcd(gcd.get(), less_one.get(), e, context) == 1) {
     if (BN_is_one(gcd.get())) return prime;
@@ -123,14 +144,17 @@ Bn rsa_prime(int bits, const BIGNUM* e, BN_CTX* context) {
 
 /// OpenSSL halves the size for its two primes, so an odd number of bits would lose one. Here one
 /// prime is a bit longer; with the top two bits of both set the product has exactly `bits`.
-EVP_PKEY* generate_odd_rsa(unsigned bits) {
+EVP_PKEY* generate_odd_rsa(unsigned bits, const std::atomic<bool>* stop) {
   const std::unique_ptr<BN_CTX, Deleter<BN_CTX_free>> context(BN_CTX_secure_new());
   const Bn e(BN_new()), n(BN_new()), d(BN_secure_new()), phi(BN_secure_new());
   const Bn p1(BN_secure_new()), q1(BN_secure_new()), dp(BN_secure_new()), dq(BN_secure_new());
   if (!context || !e || !n || !d || !phi || !p1 || !q1 || !dp || !dq) return nullptr;
   BN_set_word(e.get(), RSA_F4);
-  const Bn p = rsa_prime(static_cast<int>(bits / 2 + 1), e.get(), context.get());
-  const Bn q = rsa_prime(static_cast<int>(bits / 2), e.get(), context.get());
+  const std::unique_ptr<BN_GENCB, Deleter<BN_GENCB_free>> progress(BN_GENCB_new());
+  if (!progress) return nullptr;
+  BN_GENCB_set(progress.get(), &go_on, const_cast<std::atomic<bool>*>(stop));
+  const Bn p = rsa_prime(static_cast<int>(bits / 2 + 1), e.get(), context.get(), progress.get());
+  const Bn q = rsa_prime(static_cast<int>(bits / 2), e.get(), context.get(), progress.get());
   if (!p || !q) return nullptr;
   const std::unique_ptr<OSSL_PARAM_BLD, Deleter<OSSL_PARAM_BLD_free>> build(OSSL_PARAM_BLD_new());
   BN_set_flags(phi.get(), BN_FLG_CONSTTIME);
@@ -215,10 +239,10 @@ Status PublicKey::verify(SignatureForm form, Hash hash, ByteView digest, ByteVie
   return {};
 }
 
-Result<PrivateKey> PrivateKey::generate_rsa(unsigned bits) {
+Result<PrivateKey> PrivateKey::generate_rsa(unsigned bits, const std::atomic<bool>* stop) {
   if (bits < 1024 || bits > 8192)
     return fail(weak_key, fmt::format("RSA of {} bits; 1024 to 8192 can be made", bits));
-  auto key = own(bits % 2 == 0 ? EVP_RSA_gen(bits) : generate_odd_rsa(bits));
+  auto key = own(bits % 2 == 0 ? generate_even_rsa(bits, stop) : generate_odd_rsa(bits, stop));
   if (!key) return fail(crypto_failure, "RSA key generation");
   return PrivateKey(std::move(key));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -43,7 +44,9 @@ class PublicKey {
 /// A private key. Copies share the same key; safe to sign with from several threads.
 class PrivateKey {
  public:
-  static Result<PrivateKey> generate_rsa(unsigned bits);  ///< 1024..8192, any number of bits
+  /// 1024..8192, any number of bits. Takes up to a minute; ends early, with crypto_failure, once
+  /// `stop` (which may be null) is true.
+  static Result<PrivateKey> generate_rsa(unsigned bits, const std::atomic<bool>* stop = nullptr);
   static Result<PrivateKey> generate_ec(KeyType curve);
   /// PKCS#8 or traditional PEM, encrypted or not; `passphrase` may be empty.
   static Result<PrivateKey> from_pem(std::string_view pem, const Secret& passphrase);

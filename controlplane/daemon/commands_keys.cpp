@@ -72,9 +72,10 @@ void key_generate(Daemon& daemon, const Arguments& arguments, AdminServer::Answe
     answer(fail(options.error()));
     return;
   }
-  daemon.runtime().jobs->run([&daemon, wanted = *options, answer]() -> EventLoop::Work {
-    auto made =
-        std::make_shared<Result<crypto::PrivateKey>>(pki::generate_key(wanted.type, wanted.bits));
+  JobPool& jobs = *daemon.runtime().jobs;
+  jobs.run([&daemon, wanted = *options, answer, stop = &jobs.ending()]() -> EventLoop::Work {
+    auto made = std::make_shared<Result<crypto::PrivateKey>>(
+        pki::generate_key(wanted.type, wanted.bits, stop));
     return [&daemon, wanted, answer, made] {
       if (!*made) {
         answer(fail(made->error()));

@@ -40,9 +40,9 @@ void Enrolment::make_key() {
   if (!wish) return;
   runtime_.log.debug("crypto pki api",
                      [&] { return name() + ": make key " + wish->options.label; });
-  runtime_.jobs->run([this, wish = *wish]() -> EventLoop::Work {
+  runtime_.jobs->run([this, wish = *wish, stop = &runtime_.jobs->ending()]() -> EventLoop::Work {
     auto made = std::make_shared<Result<crypto::PrivateKey>>(
-        pki::generate_key(wish.options.type, wish.options.bits));
+        pki::generate_key(wish.options.type, wish.options.bits, stop));
     return [this, id = wish.id, made] {
       client_.on_key(runtime_.clock.now(), id, std::move(*made));
       pump();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -20,7 +21,7 @@ class JobPool final : public CryptoJobs {
 
   /// `threads` 0: one for each processor. Results go to `done`.
   JobPool(EventLoop& loop, unsigned threads);
-  /// Finishes what runs, drops what waits.
+  /// Drops what waits, and finishes what runs; work that takes long looks at ending().
   ~JobPool() override;
   JobPool(const JobPool&) = delete;
   JobPool& operator=(const JobPool&) = delete;
@@ -30,6 +31,8 @@ class JobPool final : public CryptoJobs {
   /// Runs `work` on a thread, then what it returned on the loop's thread.
   void run(std::function<EventLoop::Work()> work);
   [[nodiscard]] std::size_t waiting() const;
+  /// True once the pool is going away. For work on its threads.
+  [[nodiscard]] const std::atomic<bool>& ending() const { return ending_; }
 
  private:
   void serve();
@@ -40,7 +43,7 @@ class JobPool final : public CryptoJobs {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<EventLoop::Work()>> queue_;  // guarded by mutex_
-  bool ending_ = false;                                 // guarded by mutex_
+  std::atomic<bool> ending_{false};
   std::vector<std::thread> threads_;
 };
 

@@ -84,15 +84,15 @@ void Daemon::make_keys(std::vector<pki::KeyPairOptions> wanted, std::function<vo
       store_key(next, fail(found.error()));
       continue;
     }
-    runtime_->jobs->run(
-        [this, next, wanted = std::move(wanted), done = std::move(done)]() -> EventLoop::Work {
-          auto made =
-              std::make_shared<Result<crypto::PrivateKey>>(pki::generate_key(next.type, next.bits));
-          return [this, next, wanted, done, made] {
-            store_key(next, std::move(*made));
-            make_keys(wanted, done);
-          };
-        });
+    runtime_->jobs->run([this, next, wanted = std::move(wanted), done = std::move(done),
+                         stop = &runtime_->jobs->ending()]() -> EventLoop::Work {
+      auto made = std::make_shared<Result<crypto::PrivateKey>>(
+          pki::generate_key(next.type, next.bits, stop));
+      return [this, next, wanted, done, made] {
+        store_key(next, std::move(*made));
+        make_keys(wanted, done);
+      };
+    });
     return;
   }
   done();

@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <atomic>
 #include <map>
 #include <set>
 
@@ -133,6 +134,29 @@ TEST_F(Udp, NoSocketOfThatFamily) {
   const Status sent = network_.send({one, {IpAddress::parse("::1").value(), 848}, {1}});
   ASSERT_FALSE(sent);
   EXPECT_TRUE(sent.error().is(send_failed));
+}
+
+// An end of the daemon doesn't wait for a key of many bits, which may take a minute.
+TEST(JobPoolThreads, LongWorkEndsWithThePool) {
+  EventLoop loop;
+  for (const unsigned bits : {8192u, 8191u}) {
+    std::atomic<bool> begun{false};
+    std::atomic<bool> made{true};
+    {
+      JobPool pool(loop, 1);
+      pool.run([&, stop = &pool.ending()]() -> EventLoop::Work {
+        begun = true;
+        begun.notify_one();
+        // Not a race: whatever it has come to, it goes on until it is told to stop.
+        bool ended = false;
+        while (!ended) ended = !crypto::PrivateKey::generate_rsa(bits, stop);
+        made = false;
+        return [] {};
+      });
+      begun.wait(false);
+    }
+    EXPECT_FALSE(made) << bits;
+  }
 }
 
 TEST(JobPoolThreads, EachJobComesBackOnceAndLater) {
