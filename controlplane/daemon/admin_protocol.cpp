@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controlplane/base/secret.hpp"
 #include "controlplane/daemon/reasons.hpp"
 
 namespace cohort::daemon {
@@ -15,8 +16,26 @@ std::string line_of(const Json& json) {
 
 }  // namespace
 
+void wipe(Json& json) {
+  if (json.is_string()) zeroize(json.get_ref<std::string&>());
+  if (json.is_structured())
+    for (Json& part : json) wipe(part);
+}
+
+LineReader::~LineReader() {
+  zeroize(buffer_);
+}
+
 void LineReader::append(std::string_view data) {
   if (failed_) return;
+  if (buffer_.size() + data.size() > buffer_.capacity()) {
+    // Growing must not leave a copy behind.
+    std::string larger;
+    larger.reserve(std::max(2 * buffer_.capacity(), buffer_.size() + data.size()));
+    larger = buffer_;
+    zeroize(buffer_);
+    buffer_.swap(larger);
+  }
   buffer_ += data;
   // Whole lines may wait here; only the unfinished one counts.
   const std::size_t last = buffer_.rfind('\n');
@@ -24,7 +43,7 @@ void LineReader::append(std::string_view data) {
       last == std::string::npos ? buffer_.size() : buffer_.size() - last - 1;
   if (unfinished > size_max_) {
     failed_ = true;
-    buffer_.clear();
+    zeroize(buffer_);
   }
 }
 
@@ -35,7 +54,10 @@ std::optional<std::string> LineReader::next() {
     return std::nullopt;
   }
   std::string line = buffer_.substr(0, end);
-  buffer_.erase(0, end + 1);
+  const auto rest = std::copy(buffer_.begin() + static_cast<std::ptrdiff_t>(end) + 1, buffer_.end(),
+                              buffer_.begin());
+  std::fill(rest, buffer_.end(), '\0');
+  buffer_.erase(rest, buffer_.end());
   looked_at_ = 0;
   if (line.size() > size_max_) {
     failed_ = true;

@@ -22,10 +22,18 @@ struct AdminRequest {
   Json arguments = Json::object();
 };
 
-/// Cuts a stream into lines. A line that is too long makes it failed for good.
+/// Zeroizes every text in it: arguments may be passphrases. The parser's own copies are out of our
+/// reach.
+void wipe(Json& json);
+
+/// Cuts a stream into lines. A line that is too long makes it failed for good. What it has given
+/// out is zeroized here.
 class LineReader {
  public:
   explicit LineReader(std::size_t size_max) : size_max_(size_max) {}
+  ~LineReader();
+  LineReader(const LineReader&) = delete;
+  LineReader& operator=(const LineReader&) = delete;
   void append(std::string_view data);
   /// The next whole line without its end.
   [[nodiscard]] std::optional<std::string> next();

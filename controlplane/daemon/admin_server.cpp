@@ -11,13 +11,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
+#include "controlplane/base/secret.hpp"
 #include "controlplane/daemon/reasons.hpp"
 
 namespace cohort::daemon {
 namespace {
 
 constexpr timeval silence_max{120, 0};
+constexpr timeval unread_max{10, 0};  ///< an answer is kept so long for who does not read
 
 tl::unexpected<Error> failed(const std::string& path) {
   return fail(socket_failed, path + ": " + std::strerror(errno));
@@ -91,7 +94,7 @@ struct AdminServer::Impl {
     std::uint64_t id = 0;
     bufferevent* stream = nullptr;
     LineReader lines{request_size_max};
-    bool busy = false;
+    bool busy = false;  ///< a request is worked on, or its answer not yet taken
 
     ~Connection() {
       if (stream != nullptr) bufferevent_free(stream);
@@ -102,11 +105,16 @@ struct AdminServer::Impl {
   void read(Connection& connection);
   void serve_next(Connection& connection);
   void answer(std::uint64_t id, const Result<Json>& answer);
+  void answer_taken(Connection& connection);
   void close(std::uint64_t id) { connections.erase(id); }
 
   static void on_read(bufferevent*, void* self) {
     auto& connection = *static_cast<Connection*>(self);
     connection.server->read(connection);
+  }
+  static void on_drained(bufferevent*, void* self) {
+    auto& connection = *static_cast<Connection*>(self);
+    connection.server->answer_taken(connection);
   }
   static void on_event(bufferevent*, short, void* self) {
     // End of file, error or silence: a request under way has nobody left to answer to.
@@ -148,29 +156,37 @@ void AdminServer::Impl::accept() {
     ::close(peer);
     return;
   }
-  bufferevent_setcb(connection->stream, &Impl::on_read, nullptr, &Impl::on_event, connection.get());
+  bufferevent_setcb(connection->stream, &Impl::on_read, &Impl::on_drained, &Impl::on_event,
+                    connection.get());
   bufferevent_setwatermark(connection->stream, EV_READ, 0, request_size_max + 1);
-  bufferevent_set_timeouts(connection->stream, &silence_max, &silence_max);
+  bufferevent_set_timeouts(connection->stream, &silence_max, &unread_max);
   bufferevent_enable(connection->stream, EV_READ | EV_WRITE);
   connections.emplace(connection->id, std::move(connection));
 }
 
 void AdminServer::Impl::read(Connection& connection) {
-  // While one request is worked on, what follows waits in the kernel.
+  // While one request is worked on or its answer unread, what follows waits in the kernel: who
+  // sends requests and reads nothing costs one answer.
   if (connection.busy) {
     bufferevent_disable(connection.stream, EV_READ);
     return;
   }
   evbuffer* input = bufferevent_get_input(connection.stream);
-  std::string data(evbuffer_get_length(input), '\0');
-  evbuffer_remove(input, data.data(), data.size());
-  connection.lines.append(data);
+  // There may be a passphrase in it.
+  std::vector<evbuffer_iovec> parts(
+      static_cast<std::size_t>(evbuffer_peek(input, -1, nullptr, nullptr, 0)));
+  evbuffer_peek(input, -1, nullptr, parts.data(), static_cast<int>(parts.size()));
+  for (const evbuffer_iovec& part : parts) {
+    connection.lines.append({static_cast<const char*>(part.iov_base), part.iov_len});
+    ::explicit_bzero(part.iov_base, part.iov_len);
+  }
+  evbuffer_drain(input, evbuffer_get_length(input));
   serve_next(connection);
 }
 
 void AdminServer::Impl::serve_next(Connection& connection) {
   const std::uint64_t id = connection.id;
-  const auto line = connection.lines.next();
+  auto line = connection.lines.next();
   if (connection.lines.failed()) {
     close(id);
     return;
@@ -178,6 +194,7 @@ void AdminServer::Impl::serve_next(Connection& connection) {
   if (!line) return;
   connection.busy = true;
   auto request = parse_request(*line);
+  zeroize(*line);
   const Answer reply = [weak = std::weak_ptr<Impl*>(self), id](Result<Json> out) {
     if (const auto server = weak.lock()) (*server)->answer(id, out);
   };
@@ -186,6 +203,7 @@ void AdminServer::Impl::serve_next(Connection& connection) {
     return;
   }
   handle(*request, reply);
+  wipe(request->arguments);
 }
 
 void AdminServer::Impl::answer(std::uint64_t id, const Result<Json>& out) {
@@ -193,8 +211,12 @@ void AdminServer::Impl::answer(std::uint64_t id, const Result<Json>& out) {
   if (at == connections.end() || !at->second->busy) return;
   const std::string line = answer_line(out);
   bufferevent_write(at->second->stream, line.data(), line.size());
-  at->second->busy = false;
-  bufferevent_enable(at->second->stream, EV_READ);
+}
+
+void AdminServer::Impl::answer_taken(Connection& connection) {
+  if (!std::exchange(connection.busy, false)) return;
+  const std::uint64_t id = connection.id;
+  bufferevent_enable(connection.stream, EV_READ);
   // The next request, if it is here already, gets a turn of its own.
   loop.post([weak = std::weak_ptr<Impl*>(self), id] {
     const auto server = weak.lock();

@@ -9,8 +9,9 @@
 
 namespace cohort::daemon {
 
-/// The operator's Unix socket, mode 0600. One request of a connection is worked on at a time; the
-/// number of connections, their silence, and what they may send are bounded.
+/// The operator's Unix socket, mode 0600. One request of a connection is worked on at a time, and
+/// the next when its answer has been read; the number of connections, their silence, and what they
+/// may send are bounded. What was received is wiped once it is parsed and answered.
 class AdminServer {
  public:
   /// Answers once, now or later, from the loop's thread. An answer to a connection that is gone

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -100,7 +102,10 @@ class AdminSocket : public testing::Test {
     path_ = directory_ + "/s.sock";
     auto server = AdminServer::open(
         loop_, path_, [this](const AdminRequest& request, AdminServer::Answer answer) {
-          if (request.command == "later") {
+          ++handled_;
+          if (request.command == "large") {
+            answer(Json(std::string(4'000'000, 'x')));
+          } else if (request.command == "later") {
             loop_.post([answer] { answer(Json("later")); });
           } else if (request.command != "never") {
             answer(Json(request.command));
@@ -141,6 +146,7 @@ class AdminSocket : public testing::Test {
   }
 
   EventLoop loop_;
+  std::atomic<int> handled_{0};
   std::string directory_, path_;
   std::unique_ptr<AdminServer> server_;
   std::thread thread_;
@@ -189,6 +195,32 @@ TEST_F(AdminSocket, BoundsItsConnections) {
   EXPECT_EQ(talk(one_more, "", 1), "");  // closed at once
   ::close(one_more);
   for (const int fd : waiting) ::close(fd);
+}
+
+// Who asks and asks and reads nothing costs one answer, not as many as he asks for.
+TEST_F(AdminSocket, TheNextRequestWaitsUntilTheAnswerIsRead) {
+  const int greedy = connect();
+  std::string requests;
+  for (int i = 0; i < 20; ++i) requests += "{\"command\":\"large\"}\n";
+  ASSERT_EQ(::send(greedy, requests.data(), requests.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(requests.size()));
+  // Others are served meanwhile, each answer a turn of the loop after the other.
+  const int other = connect();
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(talk(other, "{\"command\":\"a\"}\n", 1), "{\"data\":\"a\",\"ok\":true}\n");
+  EXPECT_EQ(handled_, 51);
+  const std::string all = talk(greedy, "", 20);
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 20);
+  EXPECT_EQ(handled_, 70);
+  ::close(greedy);
+  ::close(other);
+}
+
+TEST(Wipe, LeavesNoText) {
+  Json json{{"a", "secret"}, {"b", {{"c", "secret"}, {"d", {1, "secret"}}}}, {"e", 7}};
+  wipe(json);
+  EXPECT_EQ(json.dump().find("secret"), std::string::npos);
+  EXPECT_EQ(json.at("e"), 7);
 }
 
 TEST_F(AdminSocket, ALiveSocketIsNotTakenOver) {
