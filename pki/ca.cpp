@@ -90,7 +90,7 @@ Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::open(CaOptio
   COHORT_TRY(auto ca, open_database(std::move(options), world));
   COHORT_TRY(const auto stored, ca->database_->authority());
   COHORT_CHECK(stored ? ca->load(*stored) : ca->create());
-  COHORT_CHECK(ca->write_archive());
+  COHORT_CHECK(ca->write_archive(false));
   return ca;
 }
 
@@ -102,6 +102,13 @@ Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::restore(
   COHORT_TRY(const auto stored, ca->database_->authority());
   if (stored) return fail(ca_exists, ca->options_.database);
   COHORT_CHECK(ca->adopt(std::move(contents.key), std::move(contents.certificate)));
+  if (!contents.crl) return ca;
+  const Status written = ca->database_->transaction([&]() -> Status {
+    for (const IssuedRecord& revoked : entries_of(*contents.crl))
+      COHORT_CHECK(ca->database_->add_earlier_revocation(revoked));
+    return {};
+  });
+  COHORT_CHECK(written);
   return ca;
 }
 
@@ -155,17 +162,20 @@ Status CertificateAuthority::adopt(crypto::PrivateKey key, Certificate certifica
   return load(stored);
 }
 
-Status CertificateAuthority::write_archive() const {
+/// Once the CA is made, and whenever it has revoked something: what is restored from it must not
+/// make revoked certificates good again.
+Status CertificateAuthority::write_archive(bool anew) {
   if (options_.archive.empty()) return {};
   COHORT_TRY(const auto present, world_.store.get(options_.archive));
-  if (present) return {};
+  if (present && !anew) return {};
   COHORT_TRY(const Bytes archive, backup(options_.archive_password));
   return world_.store.put(options_.archive, archive);
 }
 
-Result<Bytes> CertificateAuthority::backup(const Secret& password) const {
+Result<Bytes> CertificateAuthority::backup(const Secret& password) {
   if (password.size() < passphrase_size_min) return fail(passphrase_missing);
-  return make_pkcs12({*key_, *certificate_}, options_.name, password);
+  COHORT_TRY(Crl list, crl());
+  return make_pkcs12({*key_, *certificate_, std::move(list)}, options_.name, password);
 }
 
 Result<CaStatus> CertificateAuthority::status() const {
@@ -211,6 +221,9 @@ Status CertificateAuthority::check_issued(const Certificate& certificate) const 
   COHORT_CHECK(trust.build_chain(certificate, {}, world_.clock.wall()).map([](const auto&) {}));
   COHORT_TRY(const auto stored, database_->certificate(certificate.serial()));
   if (stored && stored->revoked_at) return fail(certificate_revoked, certificate.serial());
+  if (stored) return {};
+  COHORT_TRY(const bool earlier, database_->is_earlier_revoked(certificate.serial()));
+  if (earlier) return fail(certificate_revoked, certificate.serial());
   return {};
 }
 
@@ -259,7 +272,7 @@ Status CertificateAuthority::revoke(std::string_view serial, RevocationReason re
   COHORT_CHECK(written);
   COHORT_TRY(const Certificate certificate, Certificate::from_der(stored->der));
   report(certificate_was_revoked, certificate.subject(), upper, {});
-  return {};
+  return write_archive(true);
 }
 
 }  // namespace cohort::pki

@@ -12,7 +12,7 @@ namespace cohort::pki {
 
 namespace {
 
-constexpr std::int64_t schema_version = 2;
+constexpr std::int64_t schema_version = 3;
 
 /// `spki_sha256` and `subject_key` (name_key) are kept beside the DER to be looked up.
 constexpr const char* schema = R"(
@@ -66,6 +66,18 @@ CREATE TABLE certificate_names (
 ) STRICT, WITHOUT ROWID;
 )";
 
+/// Since version 3: certificates that were revoked before the authority was restored.
+constexpr const char* schema_earlier = R"(
+CREATE TABLE earlier_revocations (
+  serial TEXT PRIMARY KEY,
+  revoked_at INTEGER NOT NULL,
+  revocation_reason INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+)";
+
+/// Begins what requests hold in `renewal_of` for the key of a request that renews nothing.
+constexpr std::string_view owner_key = "key:";
+
 Error error_of(sqlite3* database, int code) {
   const bool damaged = (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
   const char* path = sqlite3_db_filename(database, "main");
@@ -81,7 +93,7 @@ RequestRecord read_record(const SqlStatement& row) {
   RequestRecord out;
   out.id = row.integer(0);
   out.transaction_id = row.text(1);
-  out.renewal = !row.text(2).empty();
+  out.renewal = !row.text(2).starts_with(owner_key);
   const std::int64_t state = row.integer(3);
   out.state = state == 1   ? RequestState::granted
               : state == 2 ? RequestState::rejected
@@ -272,30 +284,38 @@ Status CaDatabase::prepare_schema() {
   SqlStatement version(handle_, "PRAGMA user_version");
   COHORT_TRY(const std::int64_t found, single(version));
   if (found == schema_version) return {};
-  if (found == 1) return add_names_table();
+  if (found == 1 || found == 2) return upgrade(found);
   if (found != 0)
     return fail(ca_database_failed,
                 fmt::format("it has schema {}, this program knows {}", found, schema_version));
-  const std::string all = fmt::format("BEGIN IMMEDIATE; {} {} PRAGMA user_version={}; COMMIT;",
-                                      schema, schema_names, schema_version);
+  const std::string all = fmt::format("BEGIN IMMEDIATE; {} {} {} PRAGMA user_version={}; COMMIT;",
+                                      schema, schema_names, schema_earlier, schema_version);
   const Status made = execute(all.c_str());
   if (!made && sqlite3_get_autocommit(handle_) == 0) (void)execute("ROLLBACK");
   return made;
 }
 
-/// Of version 1, which had no such table, version 2.
-Status CaDatabase::add_names_table() {
+/// Versions 1 and 2 lack tables, and ids of requests were anybody's.
+Status CaDatabase::upgrade(std::int64_t from) {
   return transaction([&]() -> Status {
-    COHORT_CHECK(execute(schema_names));
-    SqlStatement statement(handle_, "SELECT serial, der FROM certificates");
-    while (true) {
-      COHORT_TRY(const bool row, statement.step());
-      if (!row) break;
-      COHORT_TRY(const Certificate certificate, Certificate::from_der(statement.blob(1)));
-      COHORT_CHECK(add_names(certificate));
-    }
+    if (from == 1) COHORT_CHECK(add_names_table());
+    COHORT_CHECK(execute(schema_earlier));
+    COHORT_CHECK(
+        execute("UPDATE requests SET renewal_of = 'key:' || lower(hex(spki_sha256)) "
+                "WHERE renewal_of = ''"));
     return execute(fmt::format("PRAGMA user_version={}", schema_version).c_str());
   });
+}
+
+Status CaDatabase::add_names_table() {
+  COHORT_CHECK(execute(schema_names));
+  SqlStatement statement(handle_, "SELECT serial, der FROM certificates");
+  while (true) {
+    COHORT_TRY(const bool row, statement.step());
+    if (!row) return {};
+    COHORT_TRY(const Certificate certificate, Certificate::from_der(statement.blob(1)));
+    COHORT_CHECK(add_names(certificate));
+  }
 }
 
 Status CaDatabase::add_names(const Certificate& certificate) {
@@ -433,9 +453,28 @@ Status CaDatabase::revoke(std::string_view serial, RevocationReason reason, std:
   return statement.bind(now_s).bind(static_cast<std::int64_t>(reason)).bind(serial).run();
 }
 
+Status CaDatabase::add_earlier_revocation(const IssuedRecord& record) {
+  SqlStatement statement(handle_,
+                         "INSERT OR IGNORE INTO earlier_revocations (serial, revoked_at, "
+                         "revocation_reason) VALUES (?, ?, ?)");
+  const WallTime when = record.revoked_at.value_or(WallTime{});
+  return statement.bind(record.serial)
+      .bind(std::int64_t{when.time_since_epoch().count()})
+      .bind(static_cast<std::int64_t>(record.revocation_reason))
+      .run();
+}
+
+Result<bool> CaDatabase::is_earlier_revoked(std::string_view serial) const {
+  SqlStatement statement(handle_, "SELECT 1 FROM earlier_revocations WHERE serial = ?");
+  statement.bind(serial);
+  return statement.step();
+}
+
 Result<std::vector<IssuedRecord>> CaDatabase::revoked(std::int64_t now_s) const {
-  SqlStatement statement(
-      handle_, std::string(issued_columns) + "WHERE revoked_at IS NOT NULL AND not_after >= ?");
+  SqlStatement statement(handle_, std::string(issued_columns) +
+                                      "WHERE revoked_at IS NOT NULL AND not_after >= ? UNION ALL "
+                                      "SELECT serial, '', 0, 0, revoked_at, revocation_reason "
+                                      "FROM earlier_revocations");
   statement.bind(now_s);
   return read_all_issued(statement);
 }
@@ -447,11 +486,16 @@ Result<std::vector<IssuedRecord>> CaDatabase::issued(std::size_t limit) const {
   return read_all_issued(statement);
 }
 
+std::string request_owner(std::string_view renewed_serial, ByteView spki_sha256) {
+  if (!renewed_serial.empty()) return std::string(renewed_serial);
+  return fmt::format("{}{}", owner_key, to_hex(spki_sha256));
+}
+
 Result<std::optional<StoredRequest>> CaDatabase::request(std::string_view transaction_id,
-                                                         std::string_view renewal_of) const {
+                                                         std::string_view owner) const {
   SqlStatement statement(
       handle_, std::string(request_columns) + "WHERE transaction_id = ? AND renewal_of = ?");
-  statement.bind(transaction_id).bind(renewal_of);
+  statement.bind(transaction_id).bind(owner);
   return read_request(statement);
 }
 
@@ -461,14 +505,14 @@ Result<std::optional<StoredRequest>> CaDatabase::request(std::int64_t id) const 
   return read_request(statement);
 }
 
-Result<std::int64_t> CaDatabase::add_request(const StoredRequest& request,
-                                             std::string_view renewal_of, std::int64_t now_s) {
+Result<std::int64_t> CaDatabase::add_request(const StoredRequest& request, std::string_view owner,
+                                             std::int64_t now_s) {
   SqlStatement statement(handle_,
                          "INSERT INTO requests (transaction_id, renewal_of, state, subject, "
                          "subject_der, spki_sha256, csr, received, note) "
                          "VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?)");
   COHORT_CHECK(statement.bind(request.record.transaction_id)
-                   .bind(renewal_of)
+                   .bind(owner)
                    .bind(request.record.subject)
                    .bind(request.subject_der)
                    .bind(request.spki_sha256)

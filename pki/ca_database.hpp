@@ -71,6 +71,10 @@ struct StoredCertificate {
   std::optional<std::int64_t> revoked_at;
 };
 
+/// Whose a transaction is: ids are the client's to choose, and anybody may choose another's. That
+/// of a renewal belongs to the certificate that signs it, any other to the request's key.
+[[nodiscard]] std::string request_owner(std::string_view renewed_serial, ByteView spki_sha256);
+
 /// Alternative names as the database keeps them: kind and name, in lower case.
 [[nodiscard]] std::vector<std::string> name_keys(const std::vector<std::string>& dns,
                                                  const std::vector<std::string>& email,
@@ -112,16 +116,19 @@ class CaDatabase {
   /// Whether a certificate of this key was revoked since others may have the key.
   [[nodiscard]] Result<bool> is_compromised(ByteView spki_sha256) const;
   [[nodiscard]] Status revoke(std::string_view serial, RevocationReason reason, std::int64_t now_s);
-  /// Revoked and not expired.
+  /// From before a restore: nothing else is known of these.
+  [[nodiscard]] Status add_earlier_revocation(const IssuedRecord& record);
+  [[nodiscard]] Result<bool> is_earlier_revoked(std::string_view serial) const;
+  /// Revoked and not expired, and all of those from before a restore.
   [[nodiscard]] Result<std::vector<IssuedRecord>> revoked(std::int64_t now_s) const;
   [[nodiscard]] Result<std::vector<IssuedRecord>> issued(std::size_t limit) const;
 
-  /// `renewal_of` is the serial of the certificate that signed the request, or empty.
+  /// `owner` is a request_owner().
   [[nodiscard]] Result<std::optional<StoredRequest>> request(std::string_view transaction_id,
-                                                             std::string_view renewal_of) const;
+                                                             std::string_view owner) const;
   [[nodiscard]] Result<std::optional<StoredRequest>> request(std::int64_t id) const;
   [[nodiscard]] Result<std::int64_t> add_request(const StoredRequest& request,
-                                                 std::string_view renewal_of, std::int64_t now_s);
+                                                 std::string_view owner, std::int64_t now_s);
   [[nodiscard]] Status decide(std::int64_t id, RequestState state, std::string_view serial,
                               std::string_view note);
   [[nodiscard]] Status remove_request(std::int64_t id);
@@ -135,6 +142,7 @@ class CaDatabase {
   explicit CaDatabase(sqlite3* handle) : handle_(handle) {}
   [[nodiscard]] Status execute(const char* sql) const;
   [[nodiscard]] Status prepare_schema();
+  [[nodiscard]] Status upgrade(std::int64_t from);
   [[nodiscard]] Status add_names_table();
   [[nodiscard]] Status add_names(const Certificate& certificate);
   [[nodiscard]] Result<std::int64_t> single(SqlStatement& statement) const;

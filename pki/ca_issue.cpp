@@ -127,8 +127,10 @@ Result<Certificate> make_certificate(const CaSigner& signer, const CertificateRe
              ossl::alternative_names_extension(
                  {request.san_dns(), request.san_email(), request.san_addresses()}));
   if (names) COHORT_CHECK(draft.add(names));
-  if (!crl_url.empty())
-    COHORT_CHECK(draft.add(NID_crl_distribution_points, fmt::format("URI:{}", crl_url)));
+  if (!crl_url.empty()) {
+    COHORT_TRY(const auto point, ossl::distribution_point_extension(crl_url));
+    COHORT_CHECK(draft.add(point));
+  }
   return draft.sign(signer.key, signer.hash);
 }
 
@@ -195,14 +197,88 @@ Result<Crl> make_crl(const CaSigner& signer, std::span<const IssuedRecord> revok
   return Crl::from_der(ossl::der_of(crl.get(), i2d_X509_CRL));
 }
 
+std::vector<IssuedRecord> entries_of(const Crl& crl) {
+  using ReasonPtr = std::unique_ptr<ASN1_ENUMERATED, ossl::Deleter<ASN1_ENUMERATED_free>>;
+  std::vector<IssuedRecord> out;
+  STACK_OF(X509_REVOKED)* entries = X509_CRL_get_REVOKED(crl.handle());
+  const int count = entries == nullptr ? 0 : sk_X509_REVOKED_num(entries);
+  for (int i = 0; i < count; ++i) {
+    const X509_REVOKED* entry = sk_X509_REVOKED_value(entries, i);
+    IssuedRecord record;
+    record.serial = ossl::hex_of(X509_REVOKED_get0_serialNumber(entry));
+    record.revoked_at = ossl::wall_time(X509_REVOKED_get0_revocationDate(entry));
+    const ReasonPtr reason(static_cast<ASN1_ENUMERATED*>(
+        X509_REVOKED_get_ext_d2i(entry, NID_crl_reason, nullptr, nullptr)));
+    const long value = reason ? ASN1_ENUMERATED_get(reason.get()) : 0;
+    if (value == 1 || (value >= 3 && value <= 5))
+      record.revocation_reason = static_cast<RevocationReason>(value);
+    out.push_back(std::move(record));
+  }
+  return out;
+}
+
+namespace {
+
+void free_safes(STACK_OF(PKCS7) * safes) {
+  sk_PKCS7_pop_free(safes, PKCS7_free);
+}
+void free_bags(STACK_OF(PKCS12_SAFEBAG) * bags) {
+  sk_PKCS12_SAFEBAG_pop_free(bags, PKCS12_SAFEBAG_free);
+}
+using Safes = std::unique_ptr<STACK_OF(PKCS7), ossl::Deleter<free_safes>>;
+using Bags = std::unique_ptr<STACK_OF(PKCS12_SAFEBAG), ossl::Deleter<free_bags>>;
+
+/// Puts a CRL beside what an archive holds; its MAC must be made anew then.
+bool add_crl(PKCS12* archive, const Crl& crl) {
+  Safes safes(PKCS12_unpack_authsafes(archive));
+  Bags bags(sk_PKCS12_SAFEBAG_new_null());
+  PKCS12_SAFEBAG* bag = PKCS12_SAFEBAG_create_crl(crl.handle());
+  if (!safes || !bags || bag == nullptr) return false;
+  if (sk_PKCS12_SAFEBAG_push(bags.get(), bag) <= 0) {
+    PKCS12_SAFEBAG_free(bag);
+    return false;
+  }
+  STACK_OF(PKCS7)* list = safes.get();
+  return PKCS12_add_safe(&list, bags.get(), -1, 0, nullptr) == 1 &&
+         PKCS12_pack_authsafes(archive, list) == 1;
+}
+
+/// The first CRL that lies in clear in an archive, whose MAC has been found right.
+std::optional<Crl> find_crl(const PKCS12* archive) {
+  const Safes safes(PKCS12_unpack_authsafes(archive));
+  const int count = safes ? sk_PKCS7_num(safes.get()) : 0;
+  for (int i = 0; i < count; ++i) {
+    PKCS7* safe = sk_PKCS7_value(safes.get(), i);
+    if (!PKCS7_type_is_data(safe)) continue;
+    const Bags bags(PKCS12_unpack_p7data(safe));
+    const int bag_count = bags ? sk_PKCS12_SAFEBAG_num(bags.get()) : 0;
+    for (int k = 0; k < bag_count; ++k) {
+      const PKCS12_SAFEBAG* bag = sk_PKCS12_SAFEBAG_value(bags.get(), k);
+      if (PKCS12_SAFEBAG_get_nid(bag) != NID_crlBag) continue;
+      const ossl::CrlPtr crl(PKCS12_SAFEBAG_get1_crl(bag));
+      auto found = crl ? Crl::from_der(ossl::der_of(crl.get(), i2d_X509_CRL))
+                       : Result<Crl>(fail(bad_pkcs12));
+      if (found) return std::move(*found);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<Bytes> make_pkcs12(const Pkcs12Contents& contents, const std::string& name,
                           const Secret& password) {
   std::string text = c_string(password);
   const ossl::Pkcs12Ptr made(PKCS12_create(text.c_str(), name.c_str(), contents.key.handle(),
                                            contents.certificate.handle(), nullptr, NID_aes_256_cbc,
                                            NID_aes_256_cbc, pkcs12_rounds, pkcs12_rounds, 0));
+  const bool whole =
+      made &&
+      (!contents.crl || (add_crl(made.get(), *contents.crl) &&
+                         PKCS12_set_mac(made.get(), text.c_str(), static_cast<int>(text.size()),
+                                        nullptr, 0, pkcs12_rounds, EVP_sha256()) == 1));
   zeroize(text);
-  if (!made) return ossl::failed("PKCS #12");
+  if (!whole) return ossl::failed("PKCS #12");
   return ossl::der_of(made.get(), i2d_PKCS12);
 }
 
@@ -220,7 +296,10 @@ Result<Pkcs12Contents> parse_pkcs12(ByteView der, const Secret& password) {
   ERR_clear_error();
   if (!ok || key == nullptr || certificate == nullptr) return fail(bad_pkcs12);
   COHORT_TRY(Certificate shared, Certificate::share(certificate));
-  return Pkcs12Contents{crypto::PrivateKey::share(key), std::move(shared)};
+  auto crl = find_crl(parsed.get());
+  if (crl && !crl->signed_by(shared)) crl.reset();
+  ERR_clear_error();
+  return Pkcs12Contents{crypto::PrivateKey::share(key), std::move(shared), std::move(crl)};
 }
 
 }  // namespace cohort::pki

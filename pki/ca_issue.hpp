@@ -49,11 +49,16 @@ struct IssueTimes {
                                    std::int64_t number, std::int64_t this_update_s,
                                    std::int64_t next_update_s);
 
+/// The entries of a CRL: serial, time and reason of each; all else of the records is empty.
+[[nodiscard]] std::vector<IssuedRecord> entries_of(const Crl& crl);
+
 struct Pkcs12Contents {
   crypto::PrivateKey key;
   Certificate certificate;
+  std::optional<Crl> crl;  ///< what was revoked; archives that others made have none
 };
-/// PKCS #12 (RFC 7292) with AES-256-CBC and a SHA-256 MAC.
+/// PKCS #12 (RFC 7292) with AES-256-CBC and a SHA-256 MAC. The CRL lies in a bag of its own, in
+/// clear like any CRL, under the MAC.
 [[nodiscard]] Result<Bytes> make_pkcs12(const Pkcs12Contents& contents, const std::string& name,
                                         const Secret& password);
 [[nodiscard]] Result<Pkcs12Contents> parse_pkcs12(ByteView der, const Secret& password);

@@ -30,6 +30,10 @@ std::string serial_of(const std::optional<Certificate>& certificate) {
   return certificate ? certificate->serial() : std::string();
 }
 
+std::string owner_of(const Submission& submission) {
+  return request_owner(serial_of(submission.renewed), submission.request.spki_sha256());
+}
+
 }  // namespace
 
 Status CertificateAuthority::check_request(const CertificateRequest& request) const {
@@ -136,7 +140,7 @@ Result<Decision> CertificateAuthority::decision_of(const StoredRequest& stored) 
 Result<std::optional<Decision>> CertificateAuthority::known_transaction(
     const Submission& submission) {
   COHORT_TRY(const auto stored,
-             database_->request(submission.transaction_id, serial_of(submission.renewed)));
+             database_->request(submission.transaction_id, owner_of(submission)));
   if (!stored) return std::nullopt;
   if (stored->spki_sha256 != submission.request.spki_sha256())
     return fail(transaction_key_mismatch, submission.transaction_id);
@@ -185,8 +189,7 @@ Result<Decision> CertificateAuthority::decide_new(const Submission& submission,
     stored.spki_sha256 = request.spki_sha256();
     stored.subject_der = request.subject_der();
     if (!wait.empty()) stored.csr = request.der();
-    COHORT_TRY(out.request_id,
-               database_->add_request(stored, serial_of(submission.renewed), now_s()));
+    COHORT_TRY(out.request_id, database_->add_request(stored, owner_of(submission), now_s()));
     if (!wait.empty()) return {};
     COHORT_TRY(out.certificate, issue(request));
     out.state = RequestState::granted;
@@ -218,10 +221,9 @@ Result<Decision> CertificateAuthority::poll(std::string_view transaction_id,
     COHORT_TRY(const auto renewal, database_->request(transaction_id, signer.serial()));
     if (renewal) return decision_of(*renewal);
   }
-  COHORT_TRY(const auto stored, database_->request(transaction_id, ""));
+  COHORT_TRY(const auto stored,
+             database_->request(transaction_id, request_owner({}, signer.spki_sha256())));
   if (!stored) return fail(request_unknown, std::string(transaction_id));
-  if (stored->spki_sha256 != signer.spki_sha256())
-    return fail(transaction_key_mismatch, std::string(transaction_id));
   return decision_of(*stored);
 }
 

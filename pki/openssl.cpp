@@ -136,6 +136,25 @@ Result<ExtensionPtr> alternative_names_extension(const AlternativeNames& names) 
   return out;
 }
 
+Result<ExtensionPtr> distribution_point_extension(std::string_view uri) {
+  const std::unique_ptr<CRL_DIST_POINTS, Deleter<CRL_DIST_POINTS_free>> list(CRL_DIST_POINTS_new());
+  std::unique_ptr<DIST_POINT, Deleter<DIST_POINT_free>> point(DIST_POINT_new());
+  if (!list || !point) return failed("cRLDistributionPoints");
+  point->distpoint = DIST_POINT_NAME_new();
+  if (point->distpoint == nullptr) return failed("cRLDistributionPoints");
+  point->distpoint->type = 0;  // fullName
+  point->distpoint->name.fullname = GENERAL_NAMES_new();
+  const bool named =
+      point->distpoint->name.fullname != nullptr &&
+      add_name(point->distpoint->name.fullname, GEN_URI, ASN1_IA5STRING_new(), as_bytes(uri));
+  if (!named || sk_DIST_POINT_push(list.get(), point.get()) <= 0)
+    return failed("cRLDistributionPoints");
+  (void)point.release();  // the list has it now
+  ExtensionPtr out(X509V3_EXT_i2d(NID_crl_distribution_points, 0, list.get()));
+  if (!out) return failed("cRLDistributionPoints");
+  return out;
+}
+
 Certificates stack_of(std::span<const Certificate> certificates) {
   Certificates out(sk_X509_new_null());
   for (const auto& certificate : certificates) {

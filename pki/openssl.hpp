@@ -123,6 +123,9 @@ struct AlternativeNames {
 /// The subjectAltName extension for these, or none when all are empty.
 [[nodiscard]] Result<ExtensionPtr> alternative_names_extension(const AlternativeNames& names);
 
+/// cRLDistributionPoints with this one URI, whatever characters it has.
+[[nodiscard]] Result<ExtensionPtr> distribution_point_extension(std::string_view uri);
+
 /// A stack of its own references.
 [[nodiscard]] Certificates stack_of(std::span<const Certificate> certificates);
 

@@ -126,7 +126,8 @@ inline constexpr Reason request_key_weak{"request_key_weak",
 inline constexpr Reason request_subject_bad{
     "request_subject_bad", "the request's subject is empty, too long or the CA's own name"};
 inline constexpr Reason transaction_key_mismatch{
-    "transaction_key_mismatch", "the transaction id was used with another key before"};
+    "transaction_key_mismatch",
+    "the transaction id was used with another key by the same certificate before"};
 inline constexpr Reason transaction_subject_mismatch{
     "transaction_subject_mismatch", "the transaction id was used with another subject before"};
 inline constexpr Reason key_subject_mismatch{

@@ -14,8 +14,8 @@ namespace {
 
 using enum EnrolState;
 
-/// GetCACaps -> GetCACert -> (decision) -> (key pair) -> PKCSReq/RenewalReq -> (pending, CertPoll)* -> enrolled,
-/// and from there GetCRL and renewals.
+/// GetCACaps -> GetCACert -> (decision) -> (key pair) -> PKCSReq/RenewalReq -> (pending, CertPoll)*
+/// -> enrolled, and from there GetCRL and renewals.
 constexpr std::array transitions{
     EnrolTransition{idle, EnrolEvent::ask_capabilities, capabilities},
     EnrolTransition{idle, EnrolEvent::nothing_wanted, enrolled},
@@ -80,9 +80,9 @@ std::string_view name_of(EnrolState state) {
 
 std::string_view name_of(EnrolEvent event) {
   static constexpr std::array<std::string_view, 12> names{
-      "ask_capabilities", "ca_wanted",     "key_wanted",     "request_wanted",
-      "poll_wanted",      "crl_wanted",    "nothing_wanted", "decision_wanted",
-      "ca_is_another",    "declined",      "told_to_wait",   "failed"};
+      "ask_capabilities", "ca_wanted",  "key_wanted",     "request_wanted",
+      "poll_wanted",      "crl_wanted", "nothing_wanted", "decision_wanted",
+      "ca_is_another",    "declined",   "told_to_wait",   "failed"};
   return names[static_cast<std::size_t>(event)];
 }
 

@@ -50,7 +50,7 @@ class Authority : public ::testing::Test {
 TEST_F(Authority, IssuesWhatTheSeedLabShows) {
   auto options = ca_options();
   options.certificate_lifetime = Days(5000);
-  options.crl_url = "http://10.191.61.120/ca.crl";
+  options.crl_url = "http://10.191.61.120/ca.crl?a=1,2;URI:x";
   open(std::move(options));
   const auto ca = ca_->certificate().describe();
   EXPECT_EQ(ca.subject, "CN=ca-server,O=Seed Lab");
@@ -75,7 +75,7 @@ TEST_F(Authority, IssuesWhatTheSeedLabShows) {
                                                               "TLS Web Client Authentication"));
   EXPECT_EQ(info.authority_key_id, ca.subject_key_id);
   EXPECT_EQ(info.subject_key_id.size(), 40u);
-  EXPECT_THAT(info.crl_urls, ::testing::ElementsAre("http://10.191.61.120/ca.crl"));
+  EXPECT_THAT(info.crl_urls, ::testing::ElementsAre("http://10.191.61.120/ca.crl?a=1,2;URI:x"));
   EXPECT_FALSE(info.is_ca);
   EXPECT_EQ(info.fingerprint_md5.size(), 32u);
   EXPECT_EQ(machine_.outbox.count(certificate_granted), 1u);
@@ -109,7 +109,6 @@ TEST_F(Authority, RefusesReusedTransactionsAndKeysByName) {
   open(ca_options());
   const auto who = applicant("CN=gm1");
   must(submit(who));
-  EXPECT_REFUSED(submit(applicant("CN=gm1")), transaction_key_mismatch);
   RequestContents contents;
   contents.subject_der = must(name_der_of_text("CN=ks1"));
   const Applicant same_key{who.key,
@@ -118,6 +117,27 @@ TEST_F(Authority, RefusesReusedTransactionsAndKeysByName) {
   EXPECT_REFUSED(submit(same_key, "t2"), key_subject_mismatch);
   EXPECT_EQ(must(ca_->issued()).size(), 1u);
   EXPECT_EQ(must(ca_->requests()).size(), 1u);
+}
+
+// Ids are the client's to choose: who has guessed or seen another's takes nothing from him.
+TEST_F(Authority, ATransactionIdIsNobodysToTake) {
+  open(ca_options());
+  const auto thief = applicant("CN=thief");
+  const auto certificate = must(submit(thief, "t1")).certificate;
+  const auto owner = applicant("CN=gm1");
+  const auto granted = must(submit(owner, "t1")).certificate;
+  ASSERT_TRUE(granted);
+  EXPECT_EQ(granted->subject(), "CN=gm1");
+  EXPECT_EQ(*must(submit(owner, "t1")).certificate, *granted);
+  EXPECT_EQ(*must(submit(thief, "t1")).certificate, *certificate);
+  const auto self = [&](const Applicant& who) {
+    return must(self_signed(who.key, who.request.subject_der(), crypto::Hash::sha256,
+                            clock_.wall().time_since_epoch().count()));
+  };
+  EXPECT_EQ(*must(ca_->poll("t1", self(owner))).certificate, *granted);
+  EXPECT_EQ(*must(ca_->poll("t1", self(thief))).certificate, *certificate);
+  EXPECT_REFUSED(ca_->poll("t1", self(applicant("CN=gm1"))), request_unknown);
+  for (const auto& record : must(ca_->requests())) EXPECT_FALSE(record.renewal);
 }
 
 TEST_F(Authority, RefusesItsOwnNameAndNone) {
@@ -199,8 +219,10 @@ TEST_F(Authority, ADatabaseWithoutAlternativeNamesLearnsThem) {
   ca_.reset();
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open(folder.file("ca.sqlite").c_str(), &database), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(database, "DROP TABLE certificate_names; PRAGMA user_version=1", nullptr,
-                         nullptr, nullptr),
+  EXPECT_EQ(sqlite3_exec(database,
+                         "DROP TABLE certificate_names; DROP TABLE earlier_revocations; "
+                         "UPDATE requests SET renewal_of = ''; PRAGMA user_version=1",
+                         nullptr, nullptr, nullptr),
             SQLITE_OK);
   sqlite3_close(database);
   auto again = ca_options();
@@ -281,7 +303,7 @@ TEST_F(Authority, RevokesOnceAndListsIt) {
   EXPECT_REFUSED(ca_->check_issued(certificate), certificate_revoked);
   EXPECT_REFUSED(ca_->revoke(certificate.serial(), RevocationReason::unspecified), already_revoked);
   EXPECT_REFUSED(ca_->revoke("00", RevocationReason::unspecified), serial_unknown);
-  EXPECT_REFUSED(submit(applicant("CN=gm1"), "t1"), transaction_key_mismatch);
+  EXPECT_TRUE(must(submit(applicant("CN=gm1"), "t1")).certificate) << "another key";
 }
 
 TEST_F(Authority, ListsAreMadeAnewInTime) {
@@ -369,6 +391,44 @@ TEST_F(Authority, ADamagedDatabaseIsNamedAndTheArchiveRestoresTheCa) {
   EXPECT_REFUSED(CertificateAuthority::restore(options("new.db"), machine_.world, archive,
                                                Secret::of_text("archive password")),
                  ca_exists);
+}
+
+// What was revoked stays so through a restore, and is in the lists that the new database makes.
+TEST_F(Authority, RevocationsAreInTheArchive) {
+  const Folder folder;
+  const auto options = [&](const char* name) {
+    auto out = ca_options();
+    out.database = folder.file(name);
+    out.archive = "ca/archive.p12";
+    out.archive_password = Secret::of_text("archive password");
+    return out;
+  };
+  open(options("ca.db"));
+  const auto good = *must(submit(applicant("CN=gm1"), "t1")).certificate;
+  const auto stolen = *must(submit(applicant("CN=gm2"), "t2")).certificate;
+  const Bytes first = machine_.store.blobs.at("ca/archive.p12");
+  clock_.advance(std::chrono::seconds(7));
+  must(ca_->revoke(stolen.serial(), RevocationReason::key_compromise));
+  const auto archive = machine_.store.blobs.at("ca/archive.p12");
+  EXPECT_NE(archive, first);
+  ca_ = must(CertificateAuthority::restore(options("new.db"), machine_.world, archive,
+                                           Secret::of_text("archive password")));
+  must(ca_->check_issued(good));
+  EXPECT_REFUSED(ca_->check_issued(stolen), certificate_revoked);
+  clock_.advance(std::chrono::seconds(60));
+  const Crl list = must(ca_->crl());
+  EXPECT_TRUE(list.lists(stolen));
+  EXPECT_FALSE(list.lists(good));
+  EXPECT_TRUE(list.signed_by(ca_->certificate()));
+  // And through the next, with what is revoked since.
+  const auto later = *must(submit(applicant("CN=gm3"), "t3")).certificate;
+  must(ca_->revoke(later.serial(), RevocationReason::superseded));
+  ca_ = must(CertificateAuthority::restore(options("third.db"), machine_.world,
+                                           machine_.store.blobs.at("ca/archive.p12"),
+                                           Secret::of_text("archive password")));
+  EXPECT_EQ(must(ca_->crl()).size(), 2u);
+  EXPECT_REFUSED(ca_->check_issued(later), certificate_revoked);
+  EXPECT_REFUSED(submit(applicant("CN=gm2"), "r1", stolen), certificate_revoked);
 }
 
 TEST_F(Authority, ADatabaseThatCannotBeOpenedIsNamed) {
