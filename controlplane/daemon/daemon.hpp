@@ -76,6 +76,7 @@ class Daemon {
   void on_timer();
   void on_job_done(JobId id, JobResult result);
   void gather_metrics();
+  void gather_authority_metrics();
 
   config::Configuration configuration_;
   std::unique_ptr<Runtime> runtime_;

@@ -238,19 +238,29 @@ void Daemon::gather_metrics() {
         }
       }
     }
-    if (scep_) {
-      const auto& scep = scep_->counters();
-      add("scep_requests_total", "SCEP requests", {}, scep.requests, true);
-      add("scep_granted_total", "Certificates granted over SCEP", {}, scep.granted, true);
-      add("scep_refused_total", "SCEP requests refused", {}, scep.refused, true);
-      add("scep_throttled_total", "SCEP requests refused for their rate", {}, scep.throttled, true);
-      const auto& http = scep_http_->connections();
-      add("scep_connections_total", "HTTP connections accepted", {}, http.accepted, true);
-      add("scep_connections_ended_total", "HTTP connections ended by us", {{"why", "late"}},
-          http.ended_late, true);
-      add("scep_connections_ended_total", "HTTP connections ended by us", {{"why", "crowded"}},
-          http.ended_crowded, true);
-    }
+  });
+  if (scep_) gather_authority_metrics();
+}
+
+void Daemon::gather_authority_metrics() {
+  runtime_->metrics.add([this](std::vector<Sample>& out) {
+    const auto add = [&](std::string name, std::string help,
+                         std::vector<std::pair<std::string, std::string>> labels,
+                         std::uint64_t value) {
+      out.push_back(
+          {std::move(name), std::move(help), std::move(labels), static_cast<double>(value), true});
+    };
+    const auto& scep = scep_->counters();
+    add("scep_requests_total", "SCEP requests", {}, scep.requests);
+    add("scep_granted_total", "Certificates granted over SCEP", {}, scep.granted);
+    add("scep_refused_total", "SCEP requests refused", {}, scep.refused);
+    add("scep_throttled_total", "SCEP requests refused for their rate", {}, scep.throttled);
+    const auto& http = scep_http_->connections();
+    add("scep_connections_total", "HTTP connections accepted", {}, http.accepted);
+    add("scep_connections_ended_total", "HTTP connections ended by us", {{"why", "late"}},
+        http.ended_late);
+    add("scep_connections_ended_total", "HTTP connections ended by us", {{"why", "crowded"}},
+        http.ended_crowded);
   });
 }
 

@@ -1,4 +1,4 @@
-"""A member on hugepages talks to a member on ordinary pages: the choice is of speed, not of what works.
+"""A member on hugepages talks to one on ordinary pages: the choice is of speed, not of what works.
 
 Hugepages are the machine's: as many as are missing are asked for, and given back at the end. Where
 the kernel has none to give, the scenario says so and is skipped.

@@ -127,7 +127,7 @@ TEST(Wycheproof, Hmac) {
     const Json all = document(name);
     if (all.is_null())
       GTEST_SKIP() << "no Wycheproof files at hand; name them by COHORT_WYCHEPROOF";
-    each(all, [&](const Json& group, const Json& test) {
+    each(all, [&, hash = hash](const Json& group, const Json& test) {
       Bytes computed = crypto::hmac(hash, hex(test, "key"), {hex(test, "msg")});
       computed.resize(group.at("tagSize").get<std::size_t>() / 8);
       EXPECT_EQ(equal_constant_time(computed, hex(test, "tag")), is_valid(test)) << case_of(test);

@@ -1,5 +1,5 @@
-#include <gmock/gmock.h>
 #include <atomic>
+#include <gmock/gmock.h>
 #include <map>
 #include <set>
 

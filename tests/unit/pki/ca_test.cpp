@@ -428,7 +428,7 @@ TEST_F(Authority, RevocationsAreInTheArchive) {
                                            Secret::of_text("archive password")));
   EXPECT_EQ(must(ca_->crl()).size(), 2u);
   EXPECT_REFUSED(ca_->check_issued(later), certificate_revoked);
-  EXPECT_REFUSED(submit(applicant("CN=gm2"), "r1", stolen), certificate_revoked);
+  EXPECT_REFUSED(submit(applicant("CN=gm2"), "r1", stolen), renewal_signer_bad);
 }
 
 TEST_F(Authority, ADatabaseThatCannotBeOpenedIsNamed) {
