@@ -43,8 +43,9 @@ std::optional<DropReason> draw_numbers(SaState& sa, SaWorker& mine, std::uint32_
     if (counter == 0) return DropReason::iv_exhausted;
     numbers.iv = sender->prefix | counter;
   }
-  numbers.sequence = sa.draw_sequence(n);
-  if (numbers.sequence == 0) return DropReason::sequence_exhausted;
+  const auto sequence = sa.draw_sequence(n);
+  if (!sequence) return DropReason::sequence_exhausted;
+  numbers.sequence = *sequence;
   return std::nullopt;
 }
 

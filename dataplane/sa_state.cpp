@@ -109,7 +109,7 @@ std::uint64_t permille_of(const SenderIds& sender) {
 SaUsage SaState::usage() const {
   SaUsage usage;
   usage.spi = spi_;
-  std::uint64_t worst = sequence_.load(std::memory_order_relaxed) * 1000 / 0xffffffff;
+  std::uint64_t worst = sequence_.load(std::memory_order_relaxed) / (last_sequence() / 1000);
   for (const SaWorker& worker : workers_) {
     usage.packets_out += peek(worker.packets_out);
     usage.bytes_out += peek(worker.bytes_out);

@@ -83,10 +83,20 @@ class SaState {
   /// The longest inner packet whose ESP packet fits the port pair's MTU.
   [[nodiscard]] std::uint32_t inner_mtu(bool v6) const { return inner_mtu_[v6 ? 1 : 0]; }
 
-  /// Draws `n` consecutive sequence numbers and returns the first, or 0 if there are not so many.
-  [[nodiscard]] std::uint32_t draw_sequence(std::uint32_t n) {
+  /// Draws `n` consecutive sequence numbers and returns the first; none if there are not so many.
+  /// Where nobody checks them they go on at 0 after 2^32 - 1 (RFC 4303 section 3.3.3).
+  [[nodiscard]] std::optional<std::uint32_t> draw_sequence(std::uint32_t n) {
     const std::uint64_t first = sequence_.fetch_add(n, std::memory_order_relaxed);
-    return first + n - 1 > 0xffffffff ? 0 : static_cast<std::uint32_t>(first);
+    if (first + n - 1 > last_sequence()) return std::nullopt;
+    return static_cast<std::uint32_t>(first);
+  }
+  /// How many packets the sequence may count. With a window: as many as it has numbers. Without one
+  /// the numbers wrap, which repeats no IV: GCM's come from the 64 bits of draw_ivs(), and end with
+  /// them; CBC's are unpredictable and have no number, so its end is what one key may encrypt: with
+  /// 2^40 jumbo packets (2^49 blocks) two blocks are equal with a chance of 2^-31.
+  [[nodiscard]] std::uint64_t last_sequence() const {
+    if (checks_replay()) return 0xffffffff;
+    return code_.aead ? ~std::uint64_t{0} : std::uint64_t{1} << 40;
   }
   /// Like draw_sequence for the IV counter of a worker's sender id; 0 if there are not so many
   /// left, from then on for good.

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <set>
 
 #include "tests/packets/lab.hpp"
 
@@ -96,6 +97,48 @@ TEST(Sequence, ARunThatDoesNotFitWholeIsNotSentInPart) {
   lab.sa(0).set_next_sequence(0xfffffffe);
   const Bytes packet = frame(sized_v4(100));
   EXPECT_EQ(lab.inside({packet, packet, packet}).drops, (Drops{{"sequence_exhausted", 3}}));
+}
+
+Snapshot protect_all_unchecked(Suite which) {
+  Snapshot snapshot = protect_all(which);
+  snapshot.sas[0].replay = ReplayKind::none;
+  return snapshot;
+}
+
+// RFC 4303 section 3.3.3: without anti-replay "the counter rolls over back to zero".
+TEST(Sequence, WrapsWhereNobodyChecksIt) {
+  for (const Suite which : {Suite::aes_128_gcm_16, Suite::aes_128_cbc_sha256_128}) {
+    Lab lab;
+    lab.apply(protect_all_unchecked(which));
+    lab.sa(0).set_next_sequence(0xfffffffe);
+    const Bytes packet = frame(sized_v4(100));
+    const Outcome out = lab.inside({packet, packet, packet, packet});
+    ASSERT_EQ(out.outside.size(), 4u);
+    std::vector<std::uint32_t> numbers;
+    std::set<Bytes> ivs;
+    for (const Bytes& one : out.outside) {
+      const Bytes whole = packet_of(one);
+      const auto opened = open(make_sa(which), whole);
+      ASSERT_TRUE(opened);
+      numbers.push_back(opened->sequence);
+      ivs.insert(Bytes(whole.begin() + 28, whole.begin() + 28 + shape_of(which).iv));
+    }
+    EXPECT_EQ(numbers, (std::vector<std::uint32_t>{0xfffffffe, 0xffffffff, 0, 1}));
+    EXPECT_EQ(ivs.size(), 4u);
+    EXPECT_LT(lab.sa(0).usage().exhausted_permille, 10u);
+    Lab receiver;
+    receiver.apply(protect_all_unchecked(which));
+    EXPECT_EQ(receiver.outside(out.outside).inside.size(), 4u);
+  }
+}
+
+TEST(Sequence, EndsWithWhatAnUncheckedCbcKeyMayEncrypt) {
+  Lab lab;
+  lab.apply(protect_all_unchecked(Suite::aes_128_cbc_sha256_128));
+  lab.sa(0).set_next_sequence(std::uint64_t{1} << 40);
+  EXPECT_EQ(lab.inside({frame(sized_v4(100))}).outside.size(), 1u);
+  EXPECT_EQ(lab.inside({frame(sized_v4(100))}).drops, (Drops{{"sequence_exhausted", 1}}));
+  EXPECT_EQ(lab.sa(0).usage().exhausted_permille, 1000u);
 }
 
 TEST(Iv, IsSenderIdThenCounterAndStopsAtItsEnd) {

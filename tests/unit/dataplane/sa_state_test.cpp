@@ -85,7 +85,7 @@ TEST_F(SaStateTest, WorkersNeverDrawTheSameSequenceNumber) {
       std::vector<std::uint32_t> mine;
       for (std::uint32_t i = 0; i < 2000; ++i) {
         const std::uint32_t n = 1 + (i + w) % 3;
-        const std::uint32_t first = state.draw_sequence(n);
+        const std::uint32_t first = state.draw_sequence(n).value();
         for (std::uint32_t k = 0; k < n; ++k) mine.push_back(first + k);
       }
       const std::lock_guard guard(lock);
