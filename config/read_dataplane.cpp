@@ -23,9 +23,9 @@ std::vector<IpAddress> read_addresses(Object& object, std::string_view key) {
 }
 
 void read_workers(Object& object, dataplane::PortPairOptions& out) {
-  const auto count = object.number("workers", 1, 1, 64);
+  const auto count = object.number("workers", 1, 1, 63);
   std::vector<std::optional<unsigned>> cpus;
-  object.each_item("cpus", 64, [&](const Json& item, const std::string& pointer) {
+  object.each_item("cpus", 63, [&](const Json& item, const std::string& pointer) {
     if (item.is_number_unsigned() && item.get<std::uint64_t>() < 4096) {
       cpus.emplace_back(static_cast<unsigned>(item.get<std::uint64_t>()));
     } else {

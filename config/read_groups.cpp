@@ -5,6 +5,7 @@
 
 #include "config/reader.hpp"
 #include "config/sections.hpp"
+#include "gdoi/payloads.hpp"
 
 namespace cohort::config {
 namespace {
@@ -273,7 +274,8 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
   out.fail_close = object.flag("fail_close", out.fail_close);
   read_exclusions(object, names, out);
   out.accepted_suites = read_suites(object, "accepted_transforms");
-  out.sender_ids = static_cast<unsigned>(object.number("sender_ids", workers, 1, 64));
+  out.sender_ids =
+      static_cast<unsigned>(object.number("sender_ids", workers, 1, gdoi::sender_ids_max));
   if (out.sender_ids < workers) {
     object.reject("sender_ids", fmt::format("{} or more, one for each worker", workers),
                   "remove it, or raise it");

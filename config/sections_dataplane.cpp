@@ -38,7 +38,7 @@ constexpr auto port_pair_fields = std::to_array<FieldSpec>({
     {"clamp_mss", "true or false", "true", "lower the TCP MSS to what fits after encryption"},
     {"check_checksums", "automatic, on or off", "automatic",
      "verify checksums before encryption; automatic: on kernel interfaces"},
-    {"workers", "1..64", "1", "threads, with a queue of each port"},
+    {"workers", "1..63", "1", "threads, with a queue of each port"},
     {"cpus", "list of numbers", "", "pin each worker to one of these"},
     {"ring_size", "64..32768", "1024", "descriptors of a queue"},
 });

@@ -155,7 +155,7 @@ constexpr auto membership_fields = std::to_array<FieldSpec>({
     {"replay_window", "0..4096", "0",
      "packets, where the key server does not say; 0 is none; a window loses packets of an SA that "
      "several members send on"},
-    {"sender_ids", "1..64", "one a worker", "AES-GCM: sender ids to ask for"},
+    {"sender_ids", "1..63", "one a worker", "AES-GCM: sender ids to ask for"},
     {"reregister_lead", "duration", "60s",
      "register again this long before the last key ends if no rekey came"},
     {"retry_initial", "duration", "2s", "wait after a failed registration; doubles"},

@@ -54,6 +54,12 @@ inline constexpr EventKind ks_exclusions_not_sent{
 inline constexpr EventKind ks_store_failed{
     "GDOI", Severity::critical, "KS_STORE_FAILED",
     "the group's state could not be stored, so nothing was sent; check the disk"};
+inline constexpr EventKind ks_store_recovered{"GDOI", Severity::notice, "KS_STORE_RECOVERED",
+                                              "the group's state is stored again"};
+inline constexpr EventKind ks_sender_id_share{
+    "GDOI", Severity::alert, "KS_SENDER_ID_SHARE",
+    "a member registers so often that it has had its share of sender ids, and is refused until a "
+    "traffic key's life is over; look why it does, or remove it from the group"};
 inline constexpr EventKind ks_replay_window_off{
     "GDOI", Severity::warning, "KS_REPLAY_WINDOW_OFF",
     "counter anti-replay is off for an SA that more than two members may send on, since a window "

@@ -65,7 +65,8 @@ void KsGroup::remind_late(TimePoint now) {
 }
 
 TimePoint KsGroup::next_planned() const {
-  TimePoint next = std::min(sender_.next_deadline(), exclusions_due_.value_or(never));
+  TimePoint next =
+      std::min({sender_.next_deadline(), exclusions_due_.value_or(never), store_.retry_at()});
   for (const GroupTek& tek : state_.keys.teks)
     next = std::min({next, tek.tek.expires, tek.delete_at.value_or(never)});
   return std::min({next, next_plan_, remind_late_at_});
@@ -174,6 +175,7 @@ void KsGroup::forget_era(TimePoint now) {
   state_.keys.rekey.reset();
   state_.keys.previous.reset();
   state_.keys.teks.clear();
+  sender_id_shares_.clear();
   ++state_.keys.generation;
   KeyAuthority& authority = *state_.options.authority;
   if (authority.distributes() && under)
@@ -277,7 +279,7 @@ void KsGroup::on_member(TimePoint now, const Member& heard) {
   const bool known = member->registrations == heard.registrations && !member->sender_ids.empty() &&
                      member->sender_ids == heard.sender_ids && member->remote == heard.remote;
   if (known) return;  // nothing new: a rekey may be on its way to it
-  sender_.settle(heard.remote);
+  sender_.settle(member->id);
   member->remote = heard.remote;
   member->local = state_.options.local;
   member->cohort = heard.cohort;
@@ -291,7 +293,7 @@ void KsGroup::on_member(TimePoint now, const Member& heard) {
 void KsGroup::on_member_gone(TimePoint, const std::string& identity, const IpAddress& at) {
   for (const auto& [id, member] : state_.members.all()) {
     if (member.identity != identity || member.remote.address != at) continue;
-    sender_.settle(member.remote);
+    sender_.settle(id);
     state_.members.remove(id);
     return;
   }

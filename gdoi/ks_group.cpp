@@ -105,6 +105,7 @@ Status KsGroup::may_join(const ike::Phase1Info& info) const {
     }
   }
   if (!state_.keys.rekey) return fail(keys_not_ready);
+  if (!store_.durable()) return fail(keys_not_stored);
   COHORT_CHECK(authorize(state_.policy().authorization, info.peer));
   const std::string identity = identity_of(info.peer);
   if (state_.removed.contains(identity)) return fail(removed_member, identity);
@@ -154,6 +155,59 @@ Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std:
   return ids;
 }
 
+/// For one registration; when they have run out, everybody starts over.
+Result<std::vector<std::uint32_t>> KsGroup::lend_sender_ids(TimePoint now,
+                                                            const std::string& identity,
+                                                            const GapPayload& request) {
+  const std::size_t wanted =
+      std::clamp<std::size_t>(request.sender_id_request.value_or(1), 1, sender_ids_per_member_max);
+  Duration period{0};
+  for (const SaPolicy& sa : state_.policy().sas) period = std::max<Duration>(period, sa.lifetime);
+  const std::uint8_t bits = state_.keys.sender_ids.bits();
+  if (Status within = sender_id_shares_.take(now, identity, wanted, bits, period); !within) {
+    ++state_.counters.refused;
+    if (sender_id_shares_.first_refusal(identity)) {
+      world_.outbox.report(
+          {&events::ks_sender_id_share, {{"group", state_.policy().name}, {"member", identity}}});
+    }
+    return fail(std::move(within).error());
+  }
+  auto spent = spend_sender_ids(now, wanted);
+  if (!spent) sender_id_shares_.give_back(identity, wanted);
+  if (!spent && spent.error().is(sender_ids_exhausted)) {
+    COHORT_CHECK(reset(now, "sender ids exhausted"));
+  }
+  return spent;
+}
+
+/// Puts the member on the list, durably, or leaves the list as it was.
+Result<const Member*> KsGroup::enlist(TimePoint now, const ike::Phase1Info& info,
+                                      const MemberClaim& claim,
+                                      const std::vector<std::uint32_t>& sender_ids) {
+  const std::string identity = identity_of(info.peer);
+  const Member* listed = state_.members.find(identity, info.remote.address);
+  const std::optional<Member> before = listed != nullptr ? std::optional(*listed) : std::nullopt;
+  Member* member = state_.members.admit(identity, info.remote);
+  if (member == nullptr) return fail(members_full);
+  member->local = info.local;
+  member->cohort = claim.cohort;
+  member->registered = now;
+  ++member->registrations;
+  member->unanswered = 0;
+  member->sender_ids = sender_ids;
+  if (KeyAuthority* authority = state_.options.authority; authority != nullptr) {
+    authority->member_registered(now, *member);
+    return member;
+  }
+  if (Status stored = store_.save_member(now, state_, member->id); !stored) {
+    const MemberId id = member->id;
+    state_.members.remove(id);
+    if (before) state_.members.restore(*before);
+    return fail(std::move(stored).error());
+  }
+  return member;
+}
+
 Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
                                      const MemberClaim& claim, const GapPayload& request,
                                      const std::vector<std::uint32_t>& spis) {
@@ -163,35 +217,17 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   }
   std::vector<std::uint32_t> ids;
   if (counter_mode()) {
-    const std::size_t wanted = std::clamp<std::size_t>(request.sender_id_request.value_or(1), 1,
-                                                       sender_ids_per_member_max);
-    auto spent = spend_sender_ids(now, wanted);
-    if (!spent) {
-      if (spent.error().is(sender_ids_exhausted)) {
-        COHORT_CHECK(reset(now, "sender ids exhausted"));
-      }
-      return fail(std::move(spent).error());
-    }
-    ids = std::move(*spent);
+    COHORT_TRY(ids, lend_sender_ids(now, identity_of(info.peer), request));
   }
   const bool known = state_.members.knows(identity_of(info.peer), info.remote);
   if (!known) before_member(now);
-  Member* member = state_.members.admit(identity_of(info.peer), info.remote);
-  if (member == nullptr) return fail(members_full);
-  sender_.settle(info.remote);
-  member->local = info.local;
-  member->cohort = claim.cohort;
-  member->registered = now;
-  ++member->registrations;
-  member->unanswered = 0;
-  member->sender_ids = ids;
-  if (KeyAuthority* authority = state_.options.authority; authority != nullptr)
-    authority->member_registered(now, *member);
-  else
-    COHORT_CHECK(store_.save_member(now, state_, member->id));
+  COHORT_TRY(const Member* member, enlist(now, info, claim, ids));
+  sender_.settle(member->id);
   ++state_.counters.registrations;
   if (known && claim.starts_anew) note_restart(now, *member);
   if (!known) after_member();
+  // What this registration itself has changed (an end of windows, a reset) may not be stored yet.
+  if (!store_.durable()) return fail(keys_not_stored);
 
   Grant grant;
   grant.member = member->id;
@@ -248,7 +284,7 @@ void KsGroup::evict_silent(TimePoint now) {
                           {{"group", state_.policy().name},
                            {"member", member->identity},
                            {"address", member->remote.text()}}});
-    sender_.settle(member->remote);
+    sender_.settle(id);
     if (state_.options.authority != nullptr)
       state_.options.authority->member_gone(now, *member, true);
     state_.members.remove(id);

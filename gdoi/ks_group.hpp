@@ -83,6 +83,11 @@ class KsGroup final : private KeyAuthorityClient {
   Status remind(TimePoint now, std::string_view why);
   [[nodiscard]] Result<std::vector<std::uint32_t>> spend_sender_ids(TimePoint now,
                                                                     std::size_t count);
+  [[nodiscard]] Result<std::vector<std::uint32_t>> lend_sender_ids(TimePoint now,
+                                                                   const std::string& identity,
+                                                                   const GapPayload& request);
+  Result<const Member*> enlist(TimePoint now, const ike::Phase1Info& info, const MemberClaim& claim,
+                               const std::vector<std::uint32_t>& sender_ids);
   Status delete_obsolete(TimePoint now);
   [[nodiscard]] std::vector<AclEntry> policy_exclusions() const;
   [[nodiscard]] std::vector<AclEntry> stale_exclusions() const;
@@ -122,6 +127,7 @@ class KsGroup final : private KeyAuthorityClient {
   KsGroupState state_;
   KsStore store_;
   RekeySender sender_;
+  SenderIdShares sender_id_shares_;
   std::optional<TimePoint> restart_rekey_at_;  ///< new TEKs for a member that counts from 1 again
   TimePoint restart_rekey_not_before_ = TimePoint::min();
   bool window_warning_given_ = false;

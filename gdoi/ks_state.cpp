@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "controlplane/crypto/hash.hpp"
+#include "gdoi/events.hpp"
 #include "gdoi/reasons.hpp"
 
 namespace cohort::gdoi {
@@ -15,6 +16,7 @@ constexpr std::string_view magic = "COHORTKS";
 constexpr std::uint16_t version = 1;
 constexpr std::uint32_t shards = 64;
 constexpr std::size_t checksum_octets = 32;
+constexpr Duration store_retry = seconds{1};
 
 /// Times are stored as what is left of them, beside the wall clock of the writing.
 struct Times {
@@ -304,6 +306,15 @@ Status KsStore::save_keys(TimePoint now, const KsGroupState& state) {
   zeroize(content);
   const Status stored = world_.store.put(prefix_ + "/keys", blob);
   zeroize(blob);
+  const bool was_durable = durable();
+  retry_at_ = stored ? never : now + store_retry;
+  if (was_durable == durable()) return stored;
+  if (stored) {
+    world_.outbox.report({&events::ks_store_recovered, {{"group", state.policy().name}}});
+  } else {
+    world_.outbox.report({&events::ks_store_failed,
+                          {{"group", state.policy().name}, {"error", stored.error().text()}}});
+  }
   return stored;
 }
 

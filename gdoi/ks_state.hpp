@@ -42,6 +42,11 @@ class KsStore {
 
   /// Keys, SEQ, reserved sender ids, removed identities. Durable when it returns.
   Status save_keys(TimePoint now, const KsGroupState& state);
+  /// Whether the last save_keys() succeeded. Every change of the keys ends with one; until it has,
+  /// a restart would know nothing of them, so nobody may be given any.
+  [[nodiscard]] bool durable() const { return retry_at_ == never; }
+  /// When to call save_keys() again, `never` while it is durable.
+  [[nodiscard]] TimePoint retry_at() const { return retry_at_; }
   /// The blob that holds this member (also when it has just gone).
   Status save_member(TimePoint now, const KsGroupState& state, MemberId id);
   Status save_all_members(TimePoint now, const KsGroupState& state);
@@ -54,6 +59,7 @@ class KsStore {
   Status save_shard(TimePoint now, const KsGroupState& state, std::uint32_t shard);
   World& world_;
   std::string prefix_;
+  TimePoint retry_at_ = never;
 };
 
 }  // namespace cohort::gdoi

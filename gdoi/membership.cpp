@@ -5,15 +5,15 @@
 namespace cohort::gdoi {
 namespace {
 
-bool is_same(const Member& member, const std::string& identity, const Endpoint& remote) {
-  return member.identity == identity && member.remote.address == remote.address;
+bool is_same(const Member& member, const std::string& identity, const IpAddress& address) {
+  return member.identity == identity && member.remote.address == address;
 }
 
 }  // namespace
 
 Member* Membership::admit(const std::string& identity, const Endpoint& remote) {
   for (auto& [id, member] : members_) {
-    if (is_same(member, identity, remote)) {
+    if (is_same(member, identity, remote.address)) {
       member.remote = remote;
       return &member;
     }
@@ -31,16 +31,9 @@ Member* Membership::find(MemberId id) {
   return found == members_.end() ? nullptr : &found->second;
 }
 
-Member* Membership::find_at(const Endpoint& remote) {
-  for (auto& [id, member] : members_) {
-    if (member.remote == remote) return &member;
-  }
-  return nullptr;
-}
-
-Member* Membership::find_at(const IpAddress& address) {
-  for (auto& [id, member] : members_) {
-    if (member.remote.address == address) return &member;
+const Member* Membership::find(const std::string& identity, const IpAddress& address) const {
+  for (const auto& [id, member] : members_) {
+    if (is_same(member, identity, address)) return &member;
   }
   return nullptr;
 }
@@ -53,11 +46,6 @@ void Membership::restore(Member member) {
   next_ = std::max(next_, member.id + 1);
   const MemberId id = member.id;
   members_.insert_or_assign(id, std::move(member));
-}
-
-bool Membership::knows(const std::string& identity, const Endpoint& remote) const {
-  return std::any_of(members_.begin(), members_.end(),
-                     [&](const auto& entry) { return is_same(entry.second, identity, remote); });
 }
 
 bool Membership::all_cohort() const {

@@ -35,8 +35,8 @@ class Membership {
   /// The entry of this identity at this address, made if there is none; null when the list is full.
   Member* admit(const std::string& identity, const Endpoint& remote);
   [[nodiscard]] Member* find(MemberId id);
-  [[nodiscard]] Member* find_at(const Endpoint& remote);
-  [[nodiscard]] Member* find_at(const IpAddress& address);
+  /// The entry of this identity at this address, whatever its port.
+  [[nodiscard]] const Member* find(const std::string& identity, const IpAddress& address) const;
   bool remove(MemberId id);
   void clear() { members_.clear(); }
   void set_limit(std::size_t limit) { limit_ = limit; }
@@ -49,7 +49,9 @@ class Membership {
   [[nodiscard]] const std::map<MemberId, Member>& all() const { return members_; }
   [[nodiscard]] std::size_t size() const { return members_.size(); }
   [[nodiscard]] bool full() const { return members_.size() >= limit_; }
-  [[nodiscard]] bool knows(const std::string& identity, const Endpoint& remote) const;
+  [[nodiscard]] bool knows(const std::string& identity, const Endpoint& remote) const {
+    return find(identity, remote.address) != nullptr;
+  }
   [[nodiscard]] bool all_cohort() const;
 
  private:

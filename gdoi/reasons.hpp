@@ -42,6 +42,14 @@ inline constexpr Reason stale_offer{
     "gdoi_stale_offer", "the group was rekeyed between message 2 and 3; the member must ask again"};
 inline constexpr Reason sender_ids_exhausted{
     "gdoi_sender_ids_exhausted", "every sender id of the group's current keys has been handed out"};
+inline constexpr Reason sender_id_share_spent{
+    "gdoi_sender_id_share_spent",
+    "the identity has had its share of sender ids for the life of a traffic key; it registers too "
+    "often"};
+inline constexpr Reason keys_not_stored{
+    "gdoi_keys_not_stored",
+    "the group's keys could not be stored, and none leaves before that; check the key server's "
+    "disk"};
 inline constexpr Reason keys_not_ready{"gdoi_keys_not_ready", "the group has no keys yet"};
 inline constexpr Reason refused_by_server{
     "gdoi_refused_by_server", "the key server refused the registration; its log names the reason"};

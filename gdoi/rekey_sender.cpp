@@ -65,15 +65,20 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
     return store_.save_keys(now, state_);  // nobody could read it
   }
   const auto key = state_.options.rekey_signing_key.public_key();
-  COHORT_TRY(std::vector<PushPlan> plans,
-             divide_push(std::move(whole), context(now, to_ours), under->kek, signature_size(key),
-                         state_.options.push_size_max));
+  auto plans = divide_push(std::move(whole), context(now, to_ours), under->kek, signature_size(key),
+                           state_.options.push_size_max);
+  if (!plans) {
+    // What can't be pushed can still be fetched, once it is stored.
+    COHORT_CHECK(store_.save_keys(now, state_));
+    return fail(std::move(plans).error());
+  }
   if (rekeys_.size() == rekeys_max) rekeys_.pop_front();
   Rekey rekey;
   rekey.id = ++last_id_;
   rekey.to_ours = to_ours;
   rekey.under = std::move(under);
-  rekey.plans = std::move(plans);
+  rekey.plans = std::move(*plans);
+  rekey.started = now;
   const RekeyPolicy& policy = state_.policy().rekey;
   // As the members of this Rekey SA were told: a change of transport still goes the old way.
   rekey.acknowledged = policy.acknowledge && !rekey.under->multicast;
@@ -108,9 +113,8 @@ void RekeySender::take_seq(TimePoint now, RekeySa& under) const {
                                    : authority->next_seq(now, under.kek.spi, under.made, under.seq);
 }
 
-// One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
-// signatures are asked for; flush() sends in the order of SEQ as they come.
-void RekeySender::round(TimePoint now, Rekey& rekey) {
+/// The datagrams of one transmission, each with a SEQ of its own.
+std::vector<RekeySender::Outgoing> RekeySender::prepare(TimePoint now, Rekey& rekey) {
   const auto key = state_.options.rekey_signing_key.public_key();
   std::vector<Outgoing> prepared;
   for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
@@ -128,17 +132,46 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
     out.again = rekey.rounds_done != 0;
     prepared.push_back(std::move(out));
   }
+  return prepared;
+}
+
+/// Neither a SEQ that a restart could use again nor a key that it would not know must go out. So
+/// without a store nothing is sent, nobody is taken for silent, and soon it is tried again.
+bool RekeySender::store_seqs(TimePoint now, Rekey& rekey, std::uint32_t seq_before,
+                             std::size_t sent_before) {
+  if (store_.save_keys(now, state_)) return true;
+  rekey.sent.resize(sent_before);
+  if (state_.options.authority == nullptr) rekey.under->seq = seq_before;
+  rekey.next = store_.retry_at();
+  return false;
+}
+
+/// The store was not there when the rekey began: its first members hear of the new keys only now,
+/// and shall not send with them before the others can have heard.
+void RekeySender::delay_activation(TimePoint now, const Rekey& rekey) {
+  for (const PushPlan& plan : rekey.plans) {
+    for (const SatPlan& item : plan.sats) {
+      GroupTek* tek = item.spi != 0 ? state_.keys.find(item.spi) : nullptr;
+      if (tek == nullptr || tek->superseded || tek->activate <= rekey.started) continue;
+      tek->activate = std::max(tek->activate, now + state_.policy().activation_delay);
+    }
+  }
+}
+
+// One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
+// signatures are asked for; flush() sends in the order of SEQ as they come.
+void RekeySender::round(TimePoint now, Rekey& rekey) {
+  if (rekey.rounds_done == 0 && rekey.started < now) delay_activation(now, rekey);
+  const std::uint32_t seq_before = rekey.under->seq;
+  const std::size_t sent_before = rekey.sent.size();
+  std::vector<Outgoing> prepared = prepare(now, rekey);
+  if (!store_seqs(now, rekey, seq_before, sent_before)) return;
   --rekey.rounds_left;
   ++rekey.rounds_done;
   const RekeyPolicy& policy = state_.policy().rekey;
   rekey.next = now + (rekey.rounds_left != 0 ? policy.retransmit_interval
                       : rekey.acknowledged   ? policy.acknowledge_wait
                                              : std::chrono::milliseconds{0});
-  if (const Status stored = store_.save_keys(now, state_); !stored) {
-    world_.outbox.report({&events::ks_store_failed,
-                          {{"group", state_.policy().name}, {"error", stored.error().text()}}});
-    return;  // a SEQ that a restart could use again must not go out
-  }
   if (rekey.rounds_done > 1) {
     world_.outbox.report(
         {&events::ks_rekey_retransmit,
@@ -197,9 +230,9 @@ void RekeySender::deliver(const Outgoing& out, const Bytes& payload) {
       {source_for(state_, rekey->recipients.front().local), *out.under->multicast, payload});
 }
 
-void RekeySender::settle(const Endpoint& remote) {
+void RekeySender::settle(MemberId member) {
   for (Rekey& rekey : rekeys_) {
-    std::erase_if(rekey.recipients, [&](const Recipient& r) { return r.remote == remote; });
+    std::erase_if(rekey.recipients, [&](const Recipient& r) { return r.id == member; });
   }
 }
 
@@ -279,7 +312,7 @@ void RekeySender::finish(Rekey& rekey) {
   std::size_t missing = 0;
   for (const Recipient& recipient : rekey.recipients) {
     Member* member = state_.members.find(recipient.id);
-    if (member == nullptr || !rekey.acknowledged) continue;
+    if (member == nullptr || !rekey.acknowledged || rekey.rounds_done == 0) continue;
     if (recipient.complete()) {
       member->unanswered = 0;
       continue;

@@ -39,7 +39,7 @@ class RekeySender {
     return start(now, std::move(whole), std::move(under), why, true);
   }
   /// A member has registered again, or was removed: nothing more is owed to it.
-  void settle(const Endpoint& remote);
+  void settle(MemberId member);
 
   /// The Rekey SA that these cookies name, if a rekey went out under it.
   [[nodiscard]] std::shared_ptr<RekeySa> sent_under(const ike::Header& header) const;
@@ -66,6 +66,7 @@ class RekeySender {
     std::vector<Recipient> recipients;
     std::vector<std::pair<std::uint32_t, std::size_t>> sent;  ///< SEQ and index of its plan
     unsigned rounds_left = 0, rounds_done = 0;
+    TimePoint started;
     TimePoint next = never;     ///< the next round, or the verdict
     bool acknowledged = false;  ///< are acknowledgements asked for?
     bool to_ours = false;
@@ -86,6 +87,10 @@ class RekeySender {
   [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
   void take_seq(TimePoint now, RekeySa& under) const;
   void round(TimePoint now, Rekey& rekey);
+  [[nodiscard]] std::vector<Outgoing> prepare(TimePoint now, Rekey& rekey);
+  [[nodiscard]] bool store_seqs(TimePoint now, Rekey& rekey, std::uint32_t seq_before,
+                                std::size_t sent_before);
+  void delay_activation(TimePoint now, const Rekey& rekey);
   void finish(Rekey& rekey);
   void flush();
   void deliver(const Outgoing& out, const Bytes& payload);

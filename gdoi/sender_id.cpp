@@ -2,11 +2,18 @@
 
 #include <algorithm>
 #include <fmt/core.h>
+#include <utility>
 
 #include "controlplane/ike/message.hpp"
+#include "gdoi/payloads.hpp"
 #include "gdoi/reasons.hpp"
 
 namespace cohort::gdoi {
+namespace {
+
+constexpr std::size_t shares_max = 8192;
+
+}  // namespace
 
 SenderIdAllocator::SenderIdAllocator(std::uint8_t bits)
     : bits_(bits), ranges_{{0, (1u << bits) - 1}} {}
@@ -55,6 +62,47 @@ std::uint64_t SenderIdAllocator::used() const {
   std::uint64_t all = 0;
   for (const SenderIdRange& range : ranges_) all += std::uint64_t{range.last} - range.first + 1;
   return all - left();
+}
+
+// ---- shares -------------------------------------------------------------------------------------
+
+std::size_t SenderIdShares::share_of(std::uint8_t bits) {
+  return std::max(sender_ids_max, (std::size_t{1} << bits) / 256);
+}
+
+Status SenderIdShares::take(TimePoint now, const std::string& identity, std::size_t count,
+                            std::uint8_t bits, Duration period) {
+  if (!shares_.contains(identity)) make_room(now, period);
+  Share& share = shares_.try_emplace(identity, Share{now, 0, false}).first->second;
+  if (now - share.since >= period) share = {now, 0, false};
+  const std::size_t limit = share_of(bits);
+  if (share.spent + count > limit) {
+    return fail(sender_id_share_spent,
+                fmt::format("{}: {} more wanted, {} of {} spent in the life of a traffic key",
+                            identity, count, share.spent, limit));
+  }
+  share.spent += count;
+  return {};
+}
+
+void SenderIdShares::give_back(const std::string& identity, std::size_t count) {
+  const auto share = shares_.find(identity);
+  if (share != shares_.end()) share->second.spent -= std::min(share->second.spent, count);
+}
+
+bool SenderIdShares::first_refusal(const std::string& identity) {
+  const auto share = shares_.find(identity);
+  return share != shares_.end() && !std::exchange(share->second.told, true);
+}
+
+void SenderIdShares::make_room(TimePoint now, Duration period) {
+  if (shares_.size() < shares_max) return;
+  std::erase_if(shares_, [&](const auto& entry) { return now - entry.second.since >= period; });
+  if (shares_.size() < shares_max) return;
+  const auto oldest = std::min_element(
+      shares_.begin(), shares_.end(),
+      [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+  shares_.erase(oldest);
 }
 
 Bytes sender_id_to_wire(std::uint32_t value, std::uint16_t bits) {

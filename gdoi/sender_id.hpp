@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "controlplane/base/bytes.hpp"
+#include "controlplane/base/time.hpp"
 
 /// Sender ids (RFC 6054; RFC 6407 section 3.5): the leftmost bits of a counter-mode IV, each lent
 /// to one member for the life of the keys.
@@ -41,6 +44,37 @@ class SenderIdAllocator {
   std::uint8_t bits_;
   std::vector<SenderIdRange> ranges_;
   std::uint32_t next_ = 0;
+};
+
+/// How many sender ids one identity may be lent while a traffic key lives. Each registration takes
+/// new ones (RFC 6407 section 3.5: nobody can tell which IVs were used under the old ones), and
+/// what is spent comes back only when all keys of the group are deleted; so an identity that
+/// registers again and again would bring that upon everybody.
+class SenderIdShares {
+ public:
+  /// Counts `count` ids of a space of `bits` for `identity`, or sender_id_share_spent and no
+  /// change. What was counted is forgotten `period` after the first of it, the life of a traffic
+  /// key.
+  Status take(TimePoint now, const std::string& identity, std::size_t count, std::uint8_t bits,
+              Duration period);
+  /// They were not lent after all.
+  void give_back(const std::string& identity, std::size_t count);
+  /// True once for each time that an identity has come to its limit: worth telling.
+  [[nodiscard]] bool first_refusal(const std::string& identity);
+  /// With new keys for every SA all ids are there again.
+  void clear() { shares_.clear(); }
+  [[nodiscard]] std::size_t size() const { return shares_.size(); }
+  /// A 256th of the ids, and what one registration may ask for at least.
+  [[nodiscard]] static std::size_t share_of(std::uint8_t bits);
+
+ private:
+  struct Share {
+    TimePoint since;
+    std::size_t spent = 0;
+    bool told = false;
+  };
+  void make_room(TimePoint now, Duration period);
+  std::map<std::string, Share> shares_;  ///< bounded; the oldest gives way
 };
 
 /// A SID_VALUE as we send it: big-endian, as many octets as `bits` need.

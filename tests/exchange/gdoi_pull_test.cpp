@@ -115,16 +115,19 @@ TEST_F(Pull, exhausted_sender_ids_bring_new_keys_for_everybody) {
   policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
   policy.sender_id_bits = 8;
   Server& server = add_server("10.9.0.2", policy);
-  add_member("10.9.0.11").options.sender_ids = 32;
+  for (const char* address : {"10.9.0.11", "10.9.0.13", "10.9.0.14", "10.9.0.15"})
+    add_member(address).options.sender_ids = 32;
   ASSERT_TRUE(register_all());
   const auto first_spis = current_spis(server);
-  for (int i = 0; i < 7; ++i) {
-    ASSERT_TRUE(members[0].role().register_now(net.now(), "GETVPN"));
-    ASSERT_TRUE(register_all());
+  for (Member& member : members) member.options.sender_ids = 31;
+  for (Member& member : members) {
+    member.node.reset();
+    start(member);
   }
-  EXPECT_EQ(status(server).sender_ids_left, 0u);
+  ASSERT_TRUE(register_all());
+  EXPECT_EQ(status(server).sender_ids_left, 4u);
   EXPECT_EQ(current_spis(server), first_spis);
-  add_member("10.9.0.12");
+  add_member("10.9.0.12").options.sender_ids = 5;
   ASSERT_TRUE(register_all()) << log();
   net.run_for(10s);
   ASSERT_TRUE(register_all()) << log();
@@ -134,6 +137,87 @@ TEST_F(Pull, exhausted_sender_ids_bring_new_keys_for_everybody) {
     for (const std::uint32_t old : first_spis) EXPECT_FALSE(receives(member, old));
   }
   EXPECT_GE(server.host->count(gdoi::events::ks_clear_register), 1u);
+}
+
+TEST_F(Pull, a_member_that_registers_too_often_waits_and_the_group_keeps_its_keys) {
+  auto policy = default_policy();
+  policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
+  policy.sas[0].lifetime = 600s;
+  policy.sender_id_bits = 8;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& busy = add_member("10.9.0.11");
+  Member& other = add_member("10.9.0.12");
+  busy.options.sender_ids = 32;
+  ASSERT_TRUE(register_all());
+  const auto spis = current_spis(server);
+  busy.options.registration_retry_initial = 100ms;
+  for (int i = 0; i < 20; ++i) {
+    busy.node.reset();
+    start(busy);
+    net.run_for(5s);
+  }
+  EXPECT_EQ(status(busy).state, gdoi::MemberState::waiting) << log();
+  EXPECT_NE(status(busy).last_failure.find("sender_id_share_spent"), std::string::npos)
+      << status(busy).last_failure;
+  EXPECT_EQ(status(server).sender_ids_used, 33u);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_sender_id_share), 1u);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_clear_register), 0u);
+  EXPECT_GE(status(server).refused, 1u);
+  // The others are as free as before, and so is the busy one in the life of another traffic key.
+  ASSERT_TRUE(other.role().register_now(net.now(), "GETVPN"));
+  net.run_for(600s);
+  EXPECT_EQ(status(other).registrations_succeeded, 2u);
+  EXPECT_EQ(status(busy).state, gdoi::MemberState::registered) << log();
+  EXPECT_EQ(server.host->count(gdoi::events::ks_clear_register), 0u);
+  EXPECT_NE(current_spis(server), spis);
+}
+
+TEST_F(Pull, keys_that_are_not_stored_are_given_to_nobody) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& first = add_member("10.9.0.11");
+  Member& second = add_member("10.9.0.12");
+  start(first);
+  ASSERT_TRUE(net.run_until([&] { return status(first).state == gdoi::MemberState::registered; }));
+  const auto stored = current_spis(server);
+  server.host->store.broken = true;
+  (void)server.role().rekey_now(net.now(), "GETVPN", true);
+  const auto not_stored = current_spis(server);
+  ASSERT_NE(not_stored, stored);
+  second.options.registration_retry_initial = 500ms;
+  start(second);
+  ASSERT_TRUE(first.role().register_now(net.now(), "GETVPN"));
+  net.run_for(300s);  // longer than all transmissions of a rekey, and an eviction, would take
+  EXPECT_TRUE(sent(ExchangeType::groupkey_push).empty());
+  EXPECT_GE(server.host->count(gdoi::keys_not_stored), 2u);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_store_failed), 1u);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_ack_missing), 0u) << "nothing was sent";
+  EXPECT_TRUE(installed(second).sas.empty());
+  EXPECT_EQ(sending(first), stored);
+
+  server.host->store.broken = false;
+  net.run_for(2s);
+  EXPECT_EQ(server.host->count(gdoi::events::ks_store_recovered), 1u);
+  EXPECT_EQ(sending(first), stored) << "the activation delay begins with the first transmission";
+  ASSERT_TRUE(register_all(120s)) << log();
+  net.run_for(30s);
+  EXPECT_EQ(sending(first), not_stored);
+  EXPECT_EQ(sending(second), not_stored);
+  // And a restart knows them.
+  server.node.reset();
+  start_server(server, server_options(default_policy()));
+  EXPECT_EQ(current_spis(server), not_stored);
+}
+
+TEST_F(Pull, a_member_that_could_not_be_stored_is_not_on_the_list) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.11");
+  server.host->store.broken = true;
+  EXPECT_FALSE(register_all(3s));
+  EXPECT_TRUE(status(server).members.empty());
+  EXPECT_TRUE(installed(member).sas.empty());
+  server.host->store.broken = false;
+  EXPECT_TRUE(register_all(60s));
+  EXPECT_EQ(status(server).members.size(), 1u);
 }
 
 TEST_F(Pull, an_identity_that_no_rule_admits_is_refused_by_name) {

@@ -49,9 +49,13 @@ class SeededRandom final : public Random {
   std::mt19937_64 engine_;
 };
 
+inline constexpr Reason store_broken{"store_broken", "the test's store takes nothing"};
+
 class MemoryStore final : public Store {
  public:
+  bool broken = false;  ///< writes fail
   Status put(std::string_view name, ByteView value) override {
+    if (broken) return fail(store_broken, std::string(name));
     blobs_[std::string(name)] = to_bytes(value);
     return {};
   }
