@@ -83,6 +83,10 @@ inline constexpr EventKind gm_regs_failed{
 inline constexpr EventKind gm_re_register{
     "GDOI", Severity::warning, "GM_RE_REGISTER",
     "keys are about to expire, were deleted, or ran out of numbers; registering again"};
+inline constexpr EventKind gm_unknown_spi{
+    "CRYPTO", Severity::warning, "RECVD_PKT_INV_SPI",
+    "packets between protected addresses come under an SPI that we do not have: a rekey may have "
+    "missed us, so we register again"};
 inline constexpr EventKind gm_recv_rekey{"GDOI", Severity::notice, "GM_RECV_REKEY",
                                          "received a rekey"};
 inline constexpr EventKind gm_rekey_form{

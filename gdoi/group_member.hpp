@@ -76,7 +76,8 @@ struct GroupMemberStatus {
   bool fail_close = true;
   bool fail_close_revert = false;
   bool dp_error_monitoring = false;
-  std::uint32_t unknown_spi = 0;
+  std::uint32_t unknown_spi = 0;  ///< the last one that came, 0 for none
+  std::uint64_t unknown_spi_registrations = 0;
   std::string allowed_rekey_cipher = "any", allowed_rekey_hash = "any";
   std::string allowed_transforms = "any ESP";
   std::vector<std::string> acl;        ///< downloaded, in order

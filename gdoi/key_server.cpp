@@ -97,7 +97,7 @@ Status KeyServer::add_group(TimePoint now, KeyServerOptions options) {
   if (impl_->find(name) || impl_->find(options.policy.id)) {
     return fail(bad_group_policy, name + ": the name or identity is in use");
   }
-  auto group = std::make_unique<KsGroup>(impl_->world, std::move(options));
+  auto group = std::make_unique<KsGroup>(impl_->world, impl_->isakmp, std::move(options));
   COHORT_CHECK(group->start(now));
   const GroupPolicy& policy = group->state().policy();
   impl_->world.outbox.report(

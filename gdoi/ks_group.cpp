@@ -20,11 +20,11 @@ std::uint32_t reservation(std::uint8_t bits) {
 
 }  // namespace
 
-KsGroup::KsGroup(World& world, KeyServerOptions options)
+KsGroup::KsGroup(World& world, ike::Isakmp& isakmp, KeyServerOptions options)
     : world_(world),
       state_{std::move(options), {}, Membership{}, {}, {}, nullptr, {}},
       store_(world, state_.options.policy.name),
-      sender_(world, state_, store_) {
+      sender_(world, isakmp, state_, store_) {
   state_.members.set_limit(state_.policy().members_max);
   state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
 }

@@ -18,7 +18,7 @@ namespace cohort::gdoi {
 /// no PULL exchange; KeyServer asks it what to offer and whom to admit.
 class KsGroup final : private KeyAuthorityClient {
  public:
-  KsGroup(World& world, KeyServerOptions options);
+  KsGroup(World& world, ike::Isakmp& isakmp, KeyServerOptions options);
   ~KsGroup() override;
   KsGroup(const KsGroup&) = delete;
   KsGroup& operator=(const KsGroup&) = delete;

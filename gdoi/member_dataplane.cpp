@@ -22,6 +22,9 @@ seconds whole(Duration duration) {
 void MemberGroup::install(TimePoint now) {
   install_retry_at_ = never;
   keys_next_ = keys_.next_change(now);
+  std::set<std::uint32_t> spis;
+  for (const auto& [spi, tek] : keys_.teks()) spis.insert(spi);
+  unknown_spis_.follow(std::move(spis));
   const Status applied = world_.dataplane.apply(options_.port_pair, keys_.snapshot(now));
   if (applied) return;
   report(events::gm_dataplane_failed, {{"error", applied.error().text()}});
@@ -55,6 +58,7 @@ void MemberGroup::on_keys_timer(TimePoint now) {
 void MemberGroup::look_at_usage(TimePoint now) {
   usage_at_ = now + options_.usage_poll;
   const dataplane::Usage usage = world_.dataplane.usage(options_.port_pair);
+  look_at_unknown_spis(now, usage);
   bool again = false;
   for (const dataplane::SaUsage& sa : usage.sas) {
     const auto tek = keys_.teks().find(sa.spi);
@@ -68,6 +72,24 @@ void MemberGroup::look_at_usage(TimePoint now) {
            {{"why", "a traffic key is nearly used up"}, {"spi", fmt::format("0x{:08x}", sa.spi)}});
   }
   if (again && state_ == MemberState::registered) reregister_at_ = now;
+}
+
+/// Somebody of the group sends with a key that we don't have: a rekey did not reach us, or we were
+/// taken off the list. Without this we would notice shortly before our keys end.
+void MemberGroup::look_at_unknown_spis(TimePoint now, const dataplane::Usage& usage) {
+  std::uint64_t count = 0;
+  for (const dataplane::NamedCounter& drop : usage.drops) {
+    if (drop.name == "unknown_spi") count = drop.value;
+  }
+  if (!unknown_spis_.look(now, world_.random, usage.unknown_spi, count)) return;
+  report(events::gm_unknown_spi, {{"spi", fmt::format("0x{:08x}", usage.unknown_spi)}});
+}
+
+void MemberGroup::follow_unknown_spi(TimePoint now) {
+  const std::string why = fmt::format("unknown SPI 0x{:08x}", unknown_spis_.spi());
+  if (!unknown_spis_.still_unknown() || state_ != MemberState::registered) return;
+  ++counters_.unknown_spi;
+  register_now(now, why);
 }
 
 void MemberGroup::follow_multicast() {
@@ -148,6 +170,7 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
   out.rekey_acks_sent = counters_.acks;
   out.rekeys_since_registration = counters_.since_registration;
   out.rekeys_refused = counters_.refused;
+  out.unknown_spi_registrations = counters_.unknown_spi;
   out.last_failure = last_failure_;
   out.fail_close = options_.fail_close;
   out.unknown_spi = world_.dataplane.usage(options_.port_pair).unknown_spi;

@@ -15,7 +15,9 @@ using namespace std::chrono;
 
 constexpr unsigned tries_on_reused_phase1 = 2;  // it may be dead at the other end
 constexpr Duration attempt_limit_min = seconds{3};
-constexpr Duration pause = milliseconds{10};  // between attempts, so that none can spin
+constexpr Duration pause = milliseconds{10};             // between attempts, so that none can spin
+constexpr Duration overtaken_pause = milliseconds{200};  // the longest first one; it doubles
+constexpr unsigned overtaken_max = 6;
 
 /// Errors that another copy of the message could not have.
 bool is_final(const Error& error) {
@@ -26,7 +28,11 @@ bool is_final(const Error& error) {
 }  // namespace
 
 MemberGroup::MemberGroup(World& world, ike::Isakmp& isakmp, GroupMemberOptions options)
-    : world_(world), isakmp_(isakmp), options_(std::move(options)), keys_(options_) {}
+    : world_(world),
+      isakmp_(isakmp),
+      options_(std::move(options)),
+      keys_(options_),
+      unknown_spis_(options_.unknown_spi_wait, options_.unknown_spi_wait_max) {}
 
 void MemberGroup::report(const EventKind& kind,
                          std::vector<std::pair<std::string_view, std::string>> fields) const {
@@ -188,12 +194,26 @@ void MemberGroup::on_notify(TimePoint now, const ike::Phase1Info& info, ike::Not
     if ((c >= 'a' && c <= 'z') || c == '_') name.push_back(static_cast<char>(c));
   }
   if (name == stale_offer.name || name == sender_ids_exhausted.name) {
-    attempt_ = {};
-    advance(MemberEvent::server_failed);
-    attempt_at_ = now + pause;  // the group changed just then: ask the same server again
+    ask_again(now, Error(refused_by_server, name));
     return;
   }
   fail_attempt(now, Error(refused_by_server, fmt::format("{} {}", ike::name_of(type), name)));
+}
+
+/// The group changed while we asked: the same server will answer a new question. So will it to the
+/// others whom that befell at the same moment, hence the random part; and if it goes on, it isn't
+/// that.
+void MemberGroup::ask_again(TimePoint now, const Error& why) {
+  if (overtaken_ == overtaken_max) {
+    overtaken_ = 0;
+    fail_attempt(now, why);
+    return;
+  }
+  const Duration longest = overtaken_pause * (1u << overtaken_++);
+  attempt_ = {};
+  advance(MemberEvent::server_failed);
+  const auto jitter = world_.random.below(static_cast<std::uint64_t>(longest.count()) / 2 + 1);
+  attempt_at_ = now + longest / 2 + Duration(static_cast<std::int64_t>(jitter));
 }
 
 // ---- GROUPKEY-PULL ------------------------------------------------------------------------------
@@ -271,7 +291,7 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
   remote_ = info.remote;
   registered_with_ = options_.servers[server_];
   attempt_ = {};
-  failed_in_row_ = 0;
+  failed_in_row_ = overtaken_ = 0;
   backoff_ = options_.registration_retry_initial;
   last_failure_.clear();
   had_keys_ = true;
@@ -282,6 +302,7 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
                                  {"teks", fmt::format("{}", keys_.teks().size())},
                                  {"entries", fmt::format("{}", keys_.entries().size())}});
   install(now);
+  unknown_spis_.registered();
   follow_multicast();
   plan_reregistration(now);
 }
@@ -304,6 +325,7 @@ void MemberGroup::on_timer(TimePoint now) {
   on_keys_timer(now);
   send_due_acks(now);
   if (usage_at_ <= now) look_at_usage(now);
+  if (unknown_spis_.due() <= now) follow_unknown_spi(now);
   if (reregister_at_ <= now) register_now(now, "keys are about to end and no rekey came");
   if (attempt_at_ <= now && state_ != MemberState::stopped) {
     if (state_ == MemberState::waiting) advance(MemberEvent::start);
@@ -313,8 +335,9 @@ void MemberGroup::on_timer(TimePoint now) {
 }
 
 TimePoint MemberGroup::next_deadline() const {
-  TimePoint next = std::min({attempt_at_, reregister_at_, install_retry_at_, usage_at_,
-                             attempt_.resend_at, attempt_.give_up_at, keys_next_});
+  TimePoint next =
+      std::min({attempt_at_, reregister_at_, install_retry_at_, usage_at_, attempt_.resend_at,
+                attempt_.give_up_at, keys_next_, unknown_spis_.due()});
   for (const PendingAck& ack : acks_) next = std::min(next, ack.when);
   return next;
 }

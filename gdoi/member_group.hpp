@@ -10,6 +10,7 @@
 #include "gdoi/groupkey_pull.hpp"
 #include "gdoi/member_keys.hpp"
 #include "gdoi/member_states.hpp"
+#include "gdoi/unknown_spi.hpp"
 
 namespace cohort::gdoi {
 
@@ -41,6 +42,7 @@ class MemberGroup {
   struct Counters {
     std::uint64_t attempted = 0, succeeded = 0;
     std::uint64_t rekeys = 0, unicast_rekeys = 0, since_registration = 0, refused = 0, acks = 0;
+    std::uint64_t unknown_spi = 0;
   };
   struct Attempt {
     std::optional<ike::Phase1Id> phase1;
@@ -59,6 +61,7 @@ class MemberGroup {
   void begin_pull(TimePoint now, const ike::Phase1Info& info, bool reused);
   void send_pull(TimePoint now, Bytes message);
   void fail_attempt(TimePoint now, const Error& why);
+  void ask_again(TimePoint now, const Error& why);
   void take_offer(TimePoint now, const Datagram& datagram);
   void take_keys(TimePoint now, const ike::Phase1Info& info, const Datagram& datagram);
   void unreadable(TimePoint now, const Error& why);
@@ -81,6 +84,8 @@ class MemberGroup {
   void install(TimePoint now);
   void on_keys_timer(TimePoint now);
   void look_at_usage(TimePoint now);
+  void look_at_unknown_spis(TimePoint now, const dataplane::Usage& usage);
+  void follow_unknown_spi(TimePoint now);
   void follow_multicast();
   [[nodiscard]] std::vector<GmTekStatus> tek_status(TimePoint now) const;
   void report(const EventKind& kind,
@@ -95,12 +100,14 @@ class MemberGroup {
   std::size_t server_ = 0;         ///< index of the one being tried
   std::size_t failed_in_row_ = 0;  ///< servers, since the walk over the list began
   Duration backoff_{0};
+  unsigned overtaken_ = 0;           ///< attempts in a row that a change of the group has overtaken
   TimePoint attempt_at_ = never;     ///< start of the next attempt
   TimePoint reregister_at_ = never;  ///< before the keys end
   TimePoint install_retry_at_ = never;
   TimePoint keys_next_ = never;  ///< when the keys change by themselves
   TimePoint usage_at_ = never;
   std::set<std::uint32_t> exhausted_;  ///< SPIs whose exhaustion was acted upon
+  UnknownSpiWatch unknown_spis_;
   bool had_keys_ = false;
 
   struct PendingAck {

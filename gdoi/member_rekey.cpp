@@ -131,7 +131,7 @@ void MemberGroup::acknowledge(TimePoint now, const MemberKek& kek, std::uint32_t
 void MemberGroup::send_due_acks(TimePoint now) {
   std::erase_if(acks_, [&](PendingAck& ack) {
     if (ack.when > now) return false;
-    world_.outbox.send(std::move(ack.datagram));
+    isakmp_.send_unprotected(ack.datagram.local, ack.datagram.remote, ack.datagram.payload);
     ++counters_.acks;
     return true;
   });

@@ -58,7 +58,12 @@ struct GroupMemberOptions {
   /// Random delay of an acknowledgement: multicast rekeys only; RFC 8263 section 6 allows 5 s.
   std::chrono::milliseconds acknowledge_jitter{2000};
   std::chrono::seconds usage_poll{5};  ///< how often the dataplane's counters are looked at
-  unsigned exhausted_permille = 900;   ///< register again when a key is used up this far
+  /// Packets of the group under an SPI that we don't have: register again after a random time up to
+  /// this (0: never), then not before a pause that begins with this and doubles up to the maximum
+  /// while registering does not help.
+  std::chrono::milliseconds unknown_spi_wait{10'000};
+  std::chrono::milliseconds unknown_spi_wait_max{3'600'000};
+  unsigned exhausted_permille = 900;  ///< register again when a key is used up this far
 };
 
 }  // namespace cohort::gdoi

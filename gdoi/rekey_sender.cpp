@@ -22,13 +22,6 @@ crypto::SignatureForm form_of(const KsGroupState& state) {
                                                     : crypto::SignatureForm::rsa_pkcs1;
 }
 
-Endpoint source_for(const KsGroupState& state, const Endpoint& local) {
-  const Endpoint& configured = state.options.local;
-  Endpoint source = configured.address.is_unspecified() ? local : configured;
-  if (source.port == 0) source.port = local.port;
-  return source;
-}
-
 }  // namespace
 
 bool RekeySender::Recipient::complete() const {
@@ -39,6 +32,21 @@ bool RekeySender::everybody_answered(const Rekey& rekey) const {
   return rekey.acknowledged &&
          std::all_of(rekey.recipients.begin(), rekey.recipients.end(),
                      [](const Recipient& recipient) { return recipient.complete(); });
+}
+
+/// `local`: where the member reached us. A NAT lets in only what comes from there.
+Endpoint RekeySender::source_for(const Endpoint& local) const {
+  const Endpoint& configured = state_.options.local;
+  if (configured.address.is_unspecified() || isakmp_.on_nat_port(local)) return local;
+  return {configured.address, configured.port == 0 ? local.port : configured.port};
+}
+
+/// No member behind a NAT has a say in where multicast comes from.
+Endpoint RekeySender::multicast_source(const Rekey& rekey) const {
+  for (const Recipient& recipient : rekey.recipients) {
+    if (!isakmp_.on_nat_port(recipient.local)) return source_for(recipient.local);
+  }
+  return {rekey.recipients.front().local.address, rekey.under->multicast->port};
 }
 
 PushContext RekeySender::context(TimePoint now, bool to_ours) const {
@@ -222,12 +230,11 @@ void RekeySender::deliver(const Outgoing& out, const Bytes& payload) {
     }
     if (out.under->multicast) continue;
     ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
-    world_.outbox.send({source_for(state_, recipient.local), recipient.remote, payload});
+    isakmp_.send_unprotected(source_for(recipient.local), recipient.remote, payload);
   }
   if (!out.under->multicast || rekey->recipients.empty()) return;
   ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
-  world_.outbox.send(
-      {source_for(state_, rekey->recipients.front().local), *out.under->multicast, payload});
+  world_.outbox.send({multicast_source(*rekey), *out.under->multicast, payload});
 }
 
 void RekeySender::settle(MemberId member) {
@@ -249,6 +256,23 @@ std::shared_ptr<RekeySa> RekeySender::sent_under(const ike::Header& header) cons
   return nullptr;
 }
 
+/// Whose acknowledgement it is: that of the member at this endpoint, else of the only one at the
+/// address that it says it has. Behind one NAT several have one address, and any member can make an
+/// acknowledgement: what is not clear is nobody's.
+RekeySender::Recipient* RekeySender::recipient_of(Rekey& rekey, const Endpoint& from,
+                                                  const IpAddress& claimed) {
+  Recipient* found = nullptr;
+  for (Recipient& recipient : rekey.recipients) {
+    if (recipient.remote == from) return &recipient;
+  }
+  for (Recipient& recipient : rekey.recipients) {
+    if (recipient.remote.address != claimed) continue;
+    if (found != nullptr) return nullptr;
+    found = &recipient;
+  }
+  return found;
+}
+
 Status RekeySender::on_ack(TimePoint now, const ike::Header& header, const Datagram& datagram) {
   if (recent_acks_.contains(datagram.payload)) return fail(duplicate_ack);
   const auto under = sent_under(header);
@@ -261,13 +285,8 @@ Status RekeySender::on_ack(TimePoint now, const ike::Header& header, const Datag
     const auto sent = std::find_if(rekey.sent.begin(), rekey.sent.end(),
                                    [&](const auto& item) { return item.first == ack.seq; });
     if (rekey.under != under || !rekey.acknowledged || sent == rekey.sent.end()) continue;
-    auto recipient = std::find_if(rekey.recipients.begin(), rekey.recipients.end(),
-                                  [&](const Recipient& r) { return r.remote == datagram.remote; });
-    if (recipient == rekey.recipients.end()) {
-      recipient = std::find_if(rekey.recipients.begin(), rekey.recipients.end(),
-                               [&](const Recipient& r) { return r.remote.address == *address; });
-    }
-    if (recipient == rekey.recipients.end()) return fail(ack_from_stranger, address->text());
+    Recipient* recipient = recipient_of(rekey, datagram.remote, *address);
+    if (recipient == nullptr) return fail(ack_from_stranger, address->text());
     recipient->acknowledged[sent->second] = true;
     ++state_.counters.acks_received;
     if (Member* member = state_.members.find(recipient->id)) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/ike/message.hpp"
+#include "controlplane/ike/isakmp.hpp"
 #include "gdoi/ks_state.hpp"
 #include "gdoi/policy_wire.hpp"
 
@@ -23,8 +23,8 @@ namespace cohort::gdoi {
 /// repetition and acknowledges it. The price is a signature per round, not per member.
 class RekeySender {
  public:
-  RekeySender(World& world, KsGroupState& state, KsStore& store)
-      : world_(world), state_(state), store_(store) {}
+  RekeySender(World& world, ike::Isakmp& isakmp, KsGroupState& state, KsStore& store)
+      : world_(world), isakmp_(isakmp), state_(state), store_(store) {}
 
   /// Sends `whole`, in as many datagrams as it takes, to every member of now (or the multicast
   /// address) under `under`. Stores the group's keys, with the SEQs, before anything is sent.
@@ -94,10 +94,15 @@ class RekeySender {
   void finish(Rekey& rekey);
   void flush();
   void deliver(const Outgoing& out, const Bytes& payload);
+  [[nodiscard]] Endpoint source_for(const Endpoint& local) const;
+  [[nodiscard]] Endpoint multicast_source(const Rekey& rekey) const;
+  [[nodiscard]] static Recipient* recipient_of(Rekey& rekey, const Endpoint& from,
+                                               const IpAddress& claimed);
   void announce(const Rekey& rekey, std::string_view why) const;
   [[nodiscard]] bool everybody_answered(const Rekey& rekey) const;
 
   World& world_;
+  ike::Isakmp& isakmp_;
   KsGroupState& state_;
   KsStore& store_;
   std::deque<Rekey> rekeys_;

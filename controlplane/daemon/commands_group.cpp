@@ -105,6 +105,7 @@ Json member_json(const gdoi::GroupMemberStatus& group) {
           {"fail_close_revert", group.fail_close_revert},
           {"dp_error_monitoring", group.dp_error_monitoring},
           {"unknown_spi", group.unknown_spi},
+          {"unknown_spi_registrations", group.unknown_spi_registrations},
           {"allowed_rekey_cipher", group.allowed_rekey_cipher},
           {"allowed_rekey_hash", group.allowed_rekey_hash},
           {"allowed_transforms", group.allowed_transforms},

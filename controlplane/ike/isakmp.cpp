@@ -153,6 +153,14 @@ void Isakmp::send(Phase1Id id, ByteView message) {
   if (Phase1Sa* sa = impl_->sas.find(id); sa != nullptr) impl_->transmit(*sa, message);
 }
 
+void Isakmp::send_unprotected(const Endpoint& local, const Endpoint& remote, ByteView message) {
+  impl_->send_datagram(local, remote, to_bytes(message));
+}
+
+bool Isakmp::on_nat_port(const Endpoint& local) const {
+  return impl_->has_marker(local);
+}
+
 void Isakmp::notify(TimePoint, Phase1Id id, NotifyType type, ByteView data) {
   if (Phase1Sa* sa = impl_->sas.find(id); sa != nullptr && sa->established())
     impl_->send_notify(*sa, type, data);

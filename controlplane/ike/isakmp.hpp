@@ -74,6 +74,13 @@ class Isakmp final : public Node {
   [[nodiscard]] Result<SecureExchange> begin_exchange(Phase1Id id, std::uint32_t message_id) const;
   /// Sends a whole ISAKMP message to the phase 1's peer, in fragments if needed and agreed.
   void send(Phase1Id id, ByteView message);
+  /// Sends a whole ISAKMP message that belongs to no phase 1 (GROUPKEY-PUSH and its answer), never
+  /// in fragments; from the NAT traversal port with the marker that RFC 3948 section 2.2 wants
+  /// there.
+  void send_unprotected(const Endpoint& local, const Endpoint& remote, ByteView message);
+  /// Whether datagrams at this end of ours carry that marker: its peer is behind a NAT, and reached
+  /// from this port alone.
+  [[nodiscard]] bool on_nat_port(const Endpoint& local) const;
   /// Sends an Informational with a Notify or Delete under the phase 1.
   void notify(TimePoint now, Phase1Id id, NotifyType type, ByteView data = {});
   /// Tells the peer (Delete) and forgets the SA; handlers get on_phase1_closed.

@@ -23,6 +23,7 @@ class RoleNode final : public Node {
   RoleNode(Host& host, ike::IsakmpOptions options)
       : host_(host), isakmp(host.world, std::move(options)), role(host.world, isakmp) {
     host.bind(gdoi_port, *this);
+    host.bind(4500, *this);
   }
   ~RoleNode() override { host_.unbind(*this); }
 
@@ -77,8 +78,9 @@ class GdoiDialogue : public testing::Test {
     gdoi::GroupMember& role() { return node->role; }
   };
 
-  static ike::IsakmpOptions ike_options(Host& host) {
+  [[nodiscard]] ike::IsakmpOptions ike_options(Host& host) const {
     ike::IsakmpOptions options;
+    options.nat_traversal = nat_traversal;
     options.local = host.at(gdoi_port);
     options.policies = {{crypto::Cipher::aes_128, crypto::Hash::sha256, crypto::DhGroup::ecp256,
                          ike::AuthMethod::ecdsa_256, std::chrono::hours{24}}};
@@ -218,6 +220,7 @@ class GdoiDialogue : public testing::Test {
   Net net;
   TestCa ca{"Test CA"};
   crypto::KeyType signing_type = crypto::KeyType::rsa;
+  bool nat_traversal = false;
   std::deque<Server> servers;
   std::deque<Member> members;
 };
