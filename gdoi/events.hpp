@@ -56,6 +56,10 @@ inline constexpr EventKind ks_store_failed{
     "the group's state could not be stored, so nothing was sent; check the disk"};
 inline constexpr EventKind ks_store_recovered{"GDOI", Severity::notice, "KS_STORE_RECOVERED",
                                               "the group's state is stored again"};
+inline constexpr EventKind ks_clock_set_back{
+    "GDOI", Severity::warning, "KS_CLOCK_SET_BACK",
+    "the clock was set back while the key server was down, so nobody knows how old the keys are: "
+    "they are all replaced; check the time source"};
 inline constexpr EventKind ks_sender_id_share{
     "GDOI", Severity::alert, "KS_SENDER_ID_SHARE",
     "a member registers so often that it has had its share of sender ids, and is refused until a "

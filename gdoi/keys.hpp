@@ -42,7 +42,7 @@ struct RekeySa {
   std::uint32_t seq = 0;  ///< last one used
   TimePoint made;
   std::chrono::seconds lifetime{0};
-  /// Where rekeys under it go, empty for unicast. Not stored: a restart takes it from the policy.
+  /// Where rekeys under it go, empty for unicast: as its members were told.
   std::optional<Endpoint> multicast;
 };
 

@@ -41,10 +41,10 @@ Status KsGroup::start(TimePoint now) {
     state_.options.authority->serve(now, this);
     return {};
   }
-  COHORT_TRY(const bool restored, store_.load(now, state_));
+  COHORT_TRY(const KsStore::Loaded loaded, store_.load(now, state_));
   const auto& rekey_sa = state_.keys.rekey;
   const bool usable =
-      restored && rekey_sa && rekey_sa->kek.expires > now &&
+      loaded.found && rekey_sa && rekey_sa->kek.expires > now &&
       rekey_sa->kek.signature_key_spki == state_.options.rekey_signing_key.public_key().spki() &&
       state_.keys.sender_ids.bits() == state_.policy().sender_id_bits;
   if (!usable) {
@@ -53,18 +53,8 @@ Status KsGroup::start(TimePoint now) {
     return store_.save_keys(now, state_);
   }
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
-  for (const auto& sa : {rekey_sa, state_.keys.previous, state_.reset_under}) {
-    const RekeyPolicy& rekey = state_.policy().rekey;
-    if (sa && rekey.transport == RekeyTransport::multicast)
-      sa->multicast = rekey.multicast_destination;
-  }
-  for (GroupTek& tek : state_.keys.teks) {  // neither is stored
-    const auto& sas = state_.policy().sas;
-    const auto sa = std::find_if(sas.begin(), sas.end(),
-                                 [&](const SaPolicy& p) { return p.number == tek.sa_number; });
-    tek.single_sender = sa != sas.end() && sa->single_sender;
-    tek.many_senders = state_.members.size() > 2;
-  }
+  for (GroupTek& tek : state_.keys.teks)
+    tek.many_senders = tek.many_senders || state_.members.size() > 2;
   world_.outbox.report({&events::ks_state_restored,
                         {{"group", state_.policy().name},
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
@@ -75,9 +65,33 @@ Status KsGroup::start(TimePoint now) {
     // Nobody but those who registered since holds the current keys; the others must be told.
     const Status told = sender_.start(now, deletion_of_everything(), state_.reset_under, "restart");
     forget_older_than_reset();
-    return told;
+    if (!told || !loaded.clock_set_back) return told;
   }
-  return remind(now, changed ? "policy changed while we were down" : "restart");
+  if (loaded.clock_set_back) return distrust_ages(now);
+  COHORT_CHECK(remind(now, changed ? "policy changed while we were down" : "restart"));
+  if (kek_fits_policy()) return {};
+  return rekey(now, {}, true, "policy changed while we were down");
+}
+
+/// Whether the KEK, and the way its rekeys go, are as the policy wants them now.
+bool KsGroup::kek_fits_policy() const {
+  const RekeyPolicy& policy = state_.policy().rekey;
+  const RekeySa& sa = *state_.keys.rekey;
+  const bool multicast = policy.transport == RekeyTransport::multicast;
+  const auto destination = multicast ? policy.multicast_destination : std::nullopt;
+  const crypto::KeyType signer = state_.options.rekey_signing_key.type();
+  return sa.kek.cipher == policy.cipher && sa.lifetime == policy.lifetime &&
+         sa.kek.signature_hash == hash_for(signer, policy.signature_hash) &&
+         sa.multicast == destination;
+}
+
+/// Nobody knows how long the stored keys have lived: they live only until the members have others.
+Status KsGroup::distrust_ages(TimePoint now) {
+  world_.outbox.report({&events::ks_clock_set_back, {{"group", state_.policy().name}}});
+  const Duration left = state_.policy().activation_delay + std::chrono::seconds{10};
+  for (GroupTek& tek : state_.keys.teks) tek.tek.expires = std::min(tek.tek.expires, now + left);
+  COHORT_CHECK(remind(now, "restart"));
+  return rekey_all(now, true, "the clock was set back");
 }
 
 /// Of the stored members, those who registered after every key was deleted hold the new ones and

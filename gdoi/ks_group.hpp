@@ -98,6 +98,8 @@ class KsGroup final : private KeyAuthorityClient {
   void note_restart(TimePoint now, const Member& member);
   void renew_for_restarted(TimePoint now);
   void forget_older_than_reset();
+  Status distrust_ages(TimePoint now);
+  [[nodiscard]] bool kek_fits_policy() const;
   void evict_silent(TimePoint now);
   void report_failure(const Status& status) const;
 

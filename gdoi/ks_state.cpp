@@ -13,10 +13,47 @@ namespace {
 using namespace std::chrono;
 
 constexpr std::string_view magic = "COHORTKS";
-constexpr std::uint16_t version = 1;
+constexpr std::uint16_t version = 2;
 constexpr std::uint32_t shards = 64;
 constexpr std::size_t checksum_octets = 32;
 constexpr Duration store_retry = seconds{1};
+/// What a wall clock is set back by when it is only put right.
+constexpr seconds clock_tolerance{5};
+constexpr seconds life_max{std::int64_t{86400} * 366 * 100};
+
+/// Makes the reader fail: a value that we never write.
+void reject(Reader& in) {
+  in.skip(in.remaining() + 1);
+}
+
+/// An enumeration's value, which must be one of its first `count`.
+template <typename E>
+E read_enum(Reader& in, std::size_t count) {
+  const std::uint8_t value = in.u8();
+  if (value < count) return static_cast<E>(value);
+  reject(in);
+  return E{};
+}
+
+bool read_flag(Reader& in) {
+  const std::uint8_t value = in.u8();
+  if (value > 1) reject(in);
+  return value == 1;
+}
+
+/// Key material of the one size that fits.
+Secret read_secret(Reader& in, std::size_t size) {
+  const std::size_t found = in.u16();
+  if (found != size) reject(in);
+  return Secret(in.take(size));
+}
+
+seconds read_life(Reader& in) {
+  const std::uint64_t life = in.u64();
+  if (life <= static_cast<std::uint64_t>(life_max.count())) return seconds(life);
+  reject(in);
+  return {};
+}
 
 /// Times are stored as what is left of them, beside the wall clock of the writing.
 struct Times {
@@ -29,7 +66,7 @@ struct Times {
   }
   [[nodiscard]] TimePoint read(Reader& in) const {
     const auto left = static_cast<std::int64_t>(in.u64());
-    constexpr std::int64_t limit = std::int64_t{1000} * 86400 * 366 * 100;
+    constexpr std::int64_t limit = milliseconds(life_max).count();
     return now + milliseconds(std::clamp(left, -limit, limit)) - elapsed;
   }
 };
@@ -52,7 +89,9 @@ void write_address(Writer& out, const IpAddress& address) {
   write_octets(out, address.bytes());
 }
 IpAddress read_address(Reader& in) {
-  return IpAddress::from_bytes(read_octets(in)).value_or(IpAddress{});
+  const auto address = IpAddress::from_bytes(read_octets(in));
+  if (!address) reject(in);
+  return address.value_or(IpAddress{});
 }
 void write_endpoint(Writer& out, const Endpoint& end) {
   write_address(out, end.address);
@@ -78,14 +117,20 @@ void write_entry(Writer& out, const AclEntry& entry) {
   out.u16(s.destination_ports.first).u16(s.destination_ports.last);
 }
 
+Prefix read_prefix(Reader& in) {
+  Prefix prefix;
+  prefix.address = read_address(in);
+  prefix.length = in.u8();
+  if (prefix.length > prefix.address.bytes().size() * 8) reject(in);
+  return prefix;
+}
+
 AclEntry read_entry(Reader& in) {
   AclEntry entry;
   dataplane::Selector& s = entry.selector;
-  entry.permit = in.u8() != 0;
-  s.source.address = read_address(in);
-  s.source.length = in.u8();
-  s.destination.address = read_address(in);
-  s.destination.length = in.u8();
+  entry.permit = read_flag(in);
+  s.source = read_prefix(in);
+  s.destination = read_prefix(in);
   s.protocol = in.u8();
   s.source_ports.first = in.u16();
   s.source_ports.last = in.u16();
@@ -108,6 +153,10 @@ std::vector<AclEntry> read_entries(Reader& in) {
 
 // ---- keys ---------------------------------------------------------------------------------------
 
+constexpr std::size_t ciphers = std::size_t(crypto::Cipher::triple_des) + 1;
+constexpr std::size_t hashes = std::size_t(crypto::Hash::sha512) + 1;
+constexpr std::size_t replay_kinds = std::size_t(dataplane::ReplayKind::counter) + 1;
+
 void write_rekey(Writer& out, const Times& times, const std::shared_ptr<RekeySa>& sa) {
   out.u8(sa ? 1 : 0);
   if (!sa) return;
@@ -119,22 +168,25 @@ void write_rekey(Writer& out, const Times& times, const std::shared_ptr<RekeySa>
   out.u32(sa->seq).u64(static_cast<std::uint64_t>(sa->lifetime.count()));
   times.write(out, sa->kek.expires);
   times.write(out, sa->made);
+  out.u8(sa->multicast ? 1 : 0);
+  if (sa->multicast) write_endpoint(out, *sa->multicast);
 }
 
 std::shared_ptr<RekeySa> read_rekey(Reader& in, const Times& times) {
-  if (in.u8() == 0) return nullptr;
+  if (!read_flag(in)) return nullptr;
   auto sa = std::make_shared<RekeySa>();
   const ByteView spi = in.take(sa->kek.spi.size());
   if (in.ok()) std::copy(spi.begin(), spi.end(), sa->kek.spi.begin());
-  sa->kek.cipher = static_cast<crypto::Cipher>(in.u8());
-  sa->kek.signature_hash = static_cast<crypto::Hash>(in.u8());
-  sa->kek.iv = Secret(read_octets(in));
-  sa->kek.key = Secret(read_octets(in));
+  sa->kek.cipher = read_enum<crypto::Cipher>(in, ciphers);
+  sa->kek.signature_hash = read_enum<crypto::Hash>(in, hashes);
+  sa->kek.iv = read_secret(in, crypto::block_size(sa->kek.cipher));
+  sa->kek.key = read_secret(in, crypto::key_size(sa->kek.cipher));
   sa->kek.signature_key_spki = to_bytes(read_octets(in));
   sa->seq = in.u32();
-  sa->lifetime = seconds(in.u64());
+  sa->lifetime = read_life(in);
   sa->kek.expires = times.read(in);
   sa->made = times.read(in);
+  if (read_flag(in)) sa->multicast = read_endpoint(in);
   return sa;
 }
 
@@ -144,7 +196,7 @@ void write_optional_time(Writer& out, const Times& times, const std::optional<Ti
 }
 
 std::optional<TimePoint> read_optional_time(Reader& in, const Times& times) {
-  if (in.u8() == 0) return std::nullopt;
+  if (!read_flag(in)) return std::nullopt;
   return times.read(in);
 }
 
@@ -154,6 +206,7 @@ void write_tek(Writer& out, const Times& times, const GroupTek& tek) {
   write_octets(out, tek.tek.integrity_key.view());
   write_octets(out, tek.tek.salt.view());
   out.u8(static_cast<std::uint8_t>(tek.tek.replay)).u16(tek.tek.replay_window);
+  out.u8(tek.single_sender ? 1 : 0).u8(tek.many_senders ? 1 : 0).u8(tek.receive_only ? 1 : 0);
   out.u32(tek.sa_number).u64(static_cast<std::uint64_t>(tek.lifetime.count()));
   times.write(out, tek.tek.expires);
   times.write(out, tek.made);
@@ -166,14 +219,18 @@ void write_tek(Writer& out, const Times& times, const GroupTek& tek) {
 GroupTek read_tek(Reader& in, const Times& times) {
   GroupTek tek;
   tek.tek.spi = in.u32();
-  tek.tek.suite = static_cast<dataplane::Suite>(in.u8());
-  tek.tek.cipher_key = Secret(read_octets(in));
-  tek.tek.integrity_key = Secret(read_octets(in));
-  tek.tek.salt = Secret(read_octets(in));
-  tek.tek.replay = static_cast<dataplane::ReplayKind>(in.u8());
+  tek.tek.suite = read_enum<dataplane::Suite>(in, dataplane::all_suites().size());
+  const dataplane::SuiteShape& shape = dataplane::shape_of(tek.tek.suite);
+  tek.tek.cipher_key = read_secret(in, shape.cipher_key);
+  tek.tek.integrity_key = read_secret(in, shape.integrity_key);
+  tek.tek.salt = read_secret(in, shape.salt);
+  tek.tek.replay = read_enum<dataplane::ReplayKind>(in, replay_kinds);
   tek.tek.replay_window = in.u16();
+  tek.single_sender = read_flag(in);
+  tek.many_senders = read_flag(in);
+  tek.receive_only = read_flag(in);
   tek.sa_number = in.u32();
-  tek.lifetime = seconds(in.u64());
+  tek.lifetime = read_life(in);
   tek.tek.expires = times.read(in);
   tek.made = times.read(in);
   tek.activate = times.read(in);
@@ -207,7 +264,8 @@ void read_keys(Reader& in, const Times& times, KsGroupState& state) {
   }
   const std::uint8_t bits = in.u8();
   const std::uint32_t reserved = in.u32();
-  if (in.ok() && bits >= 1 && bits <= 24) state.keys.sender_ids = SenderIdAllocator(bits);
+  if (bits != 8 && bits != 12 && bits != 16) reject(in);
+  if (in.ok()) state.keys.sender_ids = SenderIdAllocator(bits);
   state.keys.sender_ids.resume_at(reserved);
   state.keys.sender_ids_reserved = reserved;
   state.keys.generation = in.u64() + 1;
@@ -239,7 +297,7 @@ Member read_member(Reader& in, const Times& times) {
   member.identity = read_text(in);
   member.remote = read_endpoint(in);
   member.local = read_endpoint(in);
-  member.cohort = in.u8() != 0;
+  member.cohort = read_flag(in);
   member.registered = times.read(in);
   member.registrations = in.u64();
   member.rekeys_sent = in.u64();
@@ -254,21 +312,30 @@ Member read_member(Reader& in, const Times& times) {
 
 // ---- the frame around each blob -----------------------------------------------------------------
 
-Bytes frame(WallTime wall, ByteView content) {
+/// When something was written, by both clocks.
+struct Moment {
+  WallTime wall;
+  TimePoint monotonic;
+};
+
+Bytes frame(const Moment& written, ByteView content) {
   Writer out;
   out.bytes(as_bytes(magic)).u16(version);
-  out.u64(static_cast<std::uint64_t>(wall.time_since_epoch().count())).bytes(content);
-  out.bytes(crypto::digest(crypto::Hash::sha256, {out.view()}));
+  out.u64(static_cast<std::uint64_t>(written.wall.time_since_epoch().count()));
+  out.u64(static_cast<std::uint64_t>(written.monotonic.time_since_epoch().count()));
+  out.bytes(content);
+  const Bytes checksum = crypto::digest(crypto::Hash::sha256, {out.view()});
+  out.bytes(checksum);
   return out.take();
 }
 
 struct Unframed {
-  WallTime written;
+  Moment written;
   ByteView content;
 };
 
 Result<Unframed> unframe(ByteView blob, const std::string& name) {
-  if (blob.size() < magic.size() + 2 + 8 + checksum_octets) {
+  if (blob.size() < magic.size() + 2 + 8 + 8 + checksum_octets) {
     return fail(corrupt_state, name + ": too short");
   }
   const ByteView body = blob.first(blob.size() - checksum_octets);
@@ -282,12 +349,26 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
   if (const std::uint16_t found = in.u16(); found != version) {
     return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, found, version));
   }
-  const WallTime written{seconds(in.u64())};
+  Moment written;
+  written.wall = WallTime{seconds(in.u64())};
+  written.monotonic = TimePoint{Duration(static_cast<std::int64_t>(in.u64()))};
   return Unframed{written, in.rest()};
 }
 
-seconds elapsed_since(WallTime written, WallTime now) {
-  return now > written ? now - written : seconds{0};  // a clock that went back adds no life
+/// The least that has passed by the monotonic clock, which begins with the machine: what it counts
+/// if the machine still runs, and if it has started since, more than it counts has passed.
+seconds monotonic_since(const Moment& written, const Moment& now) {
+  const Duration passed = now.monotonic - written.monotonic;
+  return std::max(duration_cast<seconds>(passed), seconds{0});
+}
+
+/// A clock that was set back adds no life to a key, as far as the other clock can tell.
+seconds elapsed_since(const Moment& written, const Moment& now) {
+  return std::max<seconds>(now.wall - written.wall, monotonic_since(written, now));
+}
+
+bool was_set_back(const Moment& written, const Moment& now) {
+  return now.wall + clock_tolerance < written.wall + monotonic_since(written, now);
 }
 
 /// Group names are the operator's; a store's names are [a-z0-9._-/].
@@ -302,7 +383,7 @@ KsStore::KsStore(World& world, const std::string& group)
 
 Status KsStore::save_keys(TimePoint now, const KsGroupState& state) {
   Bytes content = write_keys(Times{now}, state);
-  Bytes blob = frame(world_.clock.wall(), content);
+  Bytes blob = frame({world_.clock.wall(), now}, content);
   zeroize(content);
   const Status stored = world_.store.put(prefix_ + "/keys", blob);
   zeroize(blob);
@@ -330,7 +411,7 @@ Status KsStore::save_shard(TimePoint now, const KsGroupState& state, std::uint32
   }
   out.patch_u16(count_at, count);
   return world_.store.put(fmt::format("{}/members.{}", prefix_, shard),
-                          frame(world_.clock.wall(), out.view()));
+                          frame({world_.clock.wall(), now}, out.view()));
 }
 
 Status KsStore::save_member(TimePoint now, const KsGroupState& state, MemberId id) {
@@ -344,13 +425,14 @@ Status KsStore::save_all_members(TimePoint now, const KsGroupState& state) {
   return {};
 }
 
-Result<bool> KsStore::load(TimePoint now, KsGroupState& state) {
+Result<KsStore::Loaded> KsStore::load(TimePoint now, KsGroupState& state) {
+  const Moment present{world_.clock.wall(), now};
   const std::string keys_name = prefix_ + "/keys";
   COHORT_TRY(auto blob, world_.store.get(keys_name));
-  if (!blob) return false;
+  if (!blob) return Loaded{};
   COHORT_TRY(const Unframed keys, unframe(*blob, keys_name));
   Reader in(keys.content);
-  read_keys(in, Times{now, elapsed_since(keys.written, world_.clock.wall())}, state);
+  read_keys(in, Times{now, elapsed_since(keys.written, present)}, state);
   zeroize(*blob);
   if (!in.ok() || !in.empty()) return fail(corrupt_state, keys_name + ": bad content");
   for (std::uint32_t shard = 0; shard < shards; ++shard) {
@@ -359,14 +441,14 @@ Result<bool> KsStore::load(TimePoint now, KsGroupState& state) {
     if (!stored) continue;
     COHORT_TRY(const Unframed content, unframe(*stored, name));
     Reader members(content.content);
-    const Times times{now, elapsed_since(content.written, world_.clock.wall())};
+    const Times times{now, elapsed_since(content.written, present)};
     const std::size_t count = members.u16();
     for (std::size_t i = 0; i < count && members.ok(); ++i) {
       state.members.restore(read_member(members, times));
     }
     if (!members.ok() || !members.empty()) return fail(corrupt_state, name + ": bad content");
   }
-  return true;
+  return Loaded{true, was_set_back(keys.written, present)};
 }
 
 Status KsStore::erase() {

@@ -50,9 +50,15 @@ class KsStore {
   /// The blob that holds this member (also when it has just gone).
   Status save_member(TimePoint now, const KsGroupState& state, MemberId id);
   Status save_all_members(TimePoint now, const KsGroupState& state);
-  /// Fills `state` from the store; false if there is nothing stored. What has expired meanwhile
+  /// Fills `state` from the store, if there is anything. What has expired meanwhile
   /// comes back expired. corrupt_state if a blob is damaged: nothing is half-loaded into use.
-  Result<bool> load(TimePoint now, KsGroupState& state);
+  struct Loaded {
+    bool found = false;
+    /// The wall clock shows less than it did when this was written, so nobody knows how old the
+    /// keys are: at least as old as the monotonic clock says.
+    bool clock_set_back = false;
+  };
+  Result<Loaded> load(TimePoint now, KsGroupState& state);
   Status erase();
 
  private:

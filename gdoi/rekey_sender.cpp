@@ -80,6 +80,10 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
     COHORT_CHECK(store_.save_keys(now, state_));
     return fail(std::move(plans).error());
   }
+  // One that waits for the store goes first: members send with the key that came last.
+  for (Rekey& waiting : rekeys_) {
+    if (waiting.rounds_done == 0) round(now, waiting);
+  }
   if (rekeys_.size() == rekeys_max) rekeys_.pop_front();
   Rekey rekey;
   rekey.id = ++last_id_;
@@ -160,7 +164,7 @@ void RekeySender::delay_activation(TimePoint now, const Rekey& rekey) {
   for (const PushPlan& plan : rekey.plans) {
     for (const SatPlan& item : plan.sats) {
       GroupTek* tek = item.spi != 0 ? state_.keys.find(item.spi) : nullptr;
-      if (tek == nullptr || tek->superseded || tek->activate <= rekey.started) continue;
+      if (tek == nullptr || tek->activate <= rekey.started) continue;
       tek->activate = std::max(tek->activate, now + state_.policy().activation_delay);
     }
   }

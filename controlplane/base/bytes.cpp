@@ -4,9 +4,13 @@
 #include <cassert>
 #include <openssl/crypto.h>
 
+#include "controlplane/base/secret.hpp"
+
 namespace cohort {
 
 namespace {
+
+constexpr std::size_t room_min = 64;
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -98,7 +102,30 @@ std::uint64_t Reader::u64() {
   return value;
 }
 
+Writer::~Writer() {
+  zeroize(out_);
+}
+
+Writer& Writer::operator=(Writer&& other) noexcept {
+  if (this != &other) {
+    zeroize(out_);
+    out_ = std::exchange(other.out_, {});
+  }
+  return *this;
+}
+
+/// A vector that grows by itself leaves its old octets behind.
+void Writer::make_room(std::size_t n) {
+  if (out_.capacity() - out_.size() >= n) return;
+  Bytes larger;
+  larger.reserve(std::max({out_.size() + n, out_.capacity() * 2, room_min}));
+  larger.insert(larger.end(), out_.begin(), out_.end());
+  zeroize(out_);
+  out_ = std::move(larger);
+}
+
 Writer& Writer::u8(std::uint8_t value) {
+  make_room(1);
   out_.push_back(value);
   return *this;
 }
@@ -116,11 +143,13 @@ Writer& Writer::u64(std::uint64_t value) {
 }
 
 Writer& Writer::bytes(ByteView data) {
+  make_room(data.size());
   out_.insert(out_.end(), data.begin(), data.end());
   return *this;
 }
 
 Writer& Writer::zeros(std::size_t n) {
+  make_room(n);
   out_.insert(out_.end(), n, 0);
   return *this;
 }

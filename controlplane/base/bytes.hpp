@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "controlplane/base/result.hpp"
@@ -56,9 +57,17 @@ class Reader {
   bool failed_ = false;
 };
 
-/// Appends network-order fields to a growing buffer; lengths can be patched afterwards.
+/// Appends network-order fields to a growing buffer; lengths can be patched afterwards. What is
+/// written may be keys: a buffer that is outgrown, or never taken, is wiped.
 class Writer {
  public:
+  Writer() = default;
+  ~Writer();
+  Writer(Writer&& other) noexcept : out_(std::exchange(other.out_, {})) {}
+  Writer& operator=(Writer&& other) noexcept;
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
   Writer& u8(std::uint8_t value);
   Writer& u16(std::uint16_t value);
   Writer& u32(std::uint32_t value);
@@ -72,9 +81,10 @@ class Writer {
   void patch_u32(std::size_t offset, std::uint32_t value);
 
   [[nodiscard]] ByteView view() const { return out_; }
-  [[nodiscard]] Bytes take() { return std::move(out_); }
+  [[nodiscard]] Bytes take() { return std::exchange(out_, {}); }
 
  private:
+  void make_room(std::size_t n);
   Bytes out_;
 };
 

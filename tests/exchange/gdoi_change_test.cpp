@@ -336,6 +336,95 @@ TEST_F(Change, damaged_state_is_refused_with_a_way_out) {
   EXPECT_TRUE(server.role().add_group(net.now(), server_options(default_policy())));
 }
 
+TEST_F(Change, a_clock_that_was_set_back_adds_no_life_to_keys) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto before = status(server);
+  server.node.reset();
+  net.run_for(100s);
+  net.clock.step_wall(-7200s);
+  start_server(server, server_options(default_policy()));
+  EXPECT_EQ(server.host->count(gdoi::events::ks_clock_set_back), 1u);
+  for (const auto& tek : status(server).teks) {
+    if (!tek.superseded) continue;
+    EXPECT_LE(tek.remaining, 30s) << "what is left of the activation delay, and a little";
+  }
+  EXPECT_NE(status(server).kek->spi, before.kek->spi);
+  for (int i = 0; i < 60; ++i) {
+    net.run_for(1s);
+    for (const std::uint32_t spi : sending(member)) ASSERT_NE(spi, 0u) << log();
+  }
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+  EXPECT_EQ(status(server).registrations, 0u) << "nobody had to register again";
+  // Down again, with a clock that goes right: nothing out of the ordinary.
+  server.node.reset();
+  net.run_for(100s);
+  start_server(server, server_options(default_policy()));
+  EXPECT_EQ(server.host->count(gdoi::events::ks_clock_set_back), 1u);
+}
+
+TEST_F(Change, a_clock_that_was_set_back_and_a_long_outage_leave_no_key) {
+  auto policy = default_policy();
+  policy.sas[0].lifetime = 300s;
+  policy.rekey.lifetime = 600s;
+  Server& server = add_server("10.9.0.2", policy);
+  add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  const auto spis = current_spis(server);
+  server.node.reset();
+  net.run_for(700s);
+  net.clock.step_wall(-690s);
+  start_server(server, server_options(policy));
+  for (const auto& tek : status(server).teks) {
+    for (const std::uint32_t old : spis) EXPECT_NE(tek.spi, old);
+  }
+}
+
+TEST_F(Change, a_stored_value_that_means_nothing_is_refused) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  server.node.reset();
+  const std::string name =
+      "gdoi/" + to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes("GETVPN")})).substr(0, 16) +
+      "/keys";
+  const Bytes good = server.host->store.get(name).value().value();
+  const std::size_t content = 8 + 2 + 8 + 8;  // magic, version, two clocks
+  const std::size_t cipher = content + 1 + 16, hash = cipher + 1, iv_length = hash + 1;
+  for (const std::size_t at : {content, cipher, hash, iv_length}) {
+    Bytes bad = good;
+    bad[at] = 0x7f;
+    bad.resize(bad.size() - 32);
+    const Bytes checksum = crypto::digest(crypto::Hash::sha256, {bad});
+    bad.insert(bad.end(), checksum.begin(), checksum.end());
+    ASSERT_TRUE(server.host->store.put(name, bad));
+    server.node = std::make_unique<ServerNode>(*server.host, ike_options(*server.host));
+    const Status refused = server.role().add_group(net.now(), server_options(default_policy()));
+    ASSERT_FALSE(refused) << at;
+    EXPECT_TRUE(refused.error().is(gdoi::corrupt_state)) << refused.error().text();
+    server.node.reset();
+  }
+}
+
+TEST_F(Change, a_transport_changed_while_the_server_was_down_is_told_the_old_way) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  server.node.reset();
+  auto policy = default_policy();
+  policy.rekey.transport = gdoi::RekeyTransport::multicast;
+  policy.rekey.multicast_destination = Endpoint{IpAddress::parse("239.10.1.1").value(), gdoi_port};
+  start_server(server, server_options(policy));
+  net.run_for(5s);
+  EXPECT_EQ(status(member).kek->transport, gdoi::RekeyTransport::multicast) << log();
+  EXPECT_EQ(status(member).kek->spi, status(server).kek->spi);
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(30s);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+  EXPECT_EQ(status(member).registrations_succeeded, 1u);
+}
+
 TEST_F(Change, a_policy_changed_while_the_server_was_down_is_distributed_at_its_start) {
   auto policy = default_policy();
   Server& server = add_server("10.9.0.2", policy);
