@@ -18,6 +18,7 @@ constexpr Duration attempt_limit_min = seconds{3};
 constexpr Duration pause = milliseconds{10};             // between attempts, so that none can spin
 constexpr Duration overtaken_pause = milliseconds{200};  // the longest first one; it doubles
 constexpr unsigned overtaken_max = 6;
+constexpr std::size_t foreign_nonce = 20;  // octets; no claim has this length
 
 /// Errors that another copy of the message could not have.
 bool is_final(const Error& error) {
@@ -111,7 +112,9 @@ void MemberGroup::begin_pull(TimePoint now, const ike::Phase1Info& info, bool re
     return;
   }
   const bool starts_anew = keys_.teks().empty();
-  attempt_.pull.emplace(std::move(*exchange), make_member_nonce(world_.random, starts_anew));
+  attempt_.pull.emplace(std::move(*exchange), options_.private_use
+                                                  ? make_member_nonce(world_.random, starts_anew)
+                                                  : world_.random.bytes(foreign_nonce));
   auto message = attempt_.pull->request(*group);
   if (!message) {
     fail_attempt(now, message.error());

@@ -65,21 +65,19 @@ Status MemberKeys::add_teks(TimePoint now, const OfferedPolicy& policy, const Kd
   return {};
 }
 
-Status MemberKeys::install_kek(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
-                               std::optional<std::uint32_t> seq, const std::optional<KekSpi>& older,
-                               bool& changed) {
-  if (!policy.kek) return {};
-  if (kek_ && kek_->kek.spi == policy.kek->spi) {
-    // The PULL and PUSH race, RFC 6407 section 3.3: a SEQ that we are beyond is stale.
-    kek_->seq = std::max(kek_->seq, seq.value_or(0));
-    kek_->kek.expires = now + policy.kek->lifetime;
-    kek_->offer = *policy.kek;
-    return {};
-  }
+/// The Rekey SA that the policy brings, if it is another than ours. `signer`: the one under which
+/// the policy came, whose signature key stays the group's as long as no other is sent.
+Result<std::optional<MemberKek>> MemberKeys::read_rekey_sa(TimePoint now,
+                                                           const OfferedPolicy& policy,
+                                                           const KdPayload& kd,
+                                                           const MemberKek* signer) const {
+  if (!policy.kek) return std::optional<MemberKek>{};
+  std::optional<KekSpi> older;
+  if (signer != nullptr) older = signer->kek.spi;
   COHORT_TRY(Kek kek, read_kek(*policy.kek, kd, older));
   if (kek.signature_key_spki.empty()) {
-    if (!kek_) return fail(missing_key, "SIG_ALGORITHM_KEY");
-    kek.signature_key_spki = kek_->kek.signature_key_spki;  // sent only when it changes
+    if (signer == nullptr) return fail(missing_key, "SIG_ALGORITHM_KEY");
+    kek.signature_key_spki = signer->kek.signature_key_spki;
   }
   COHORT_TRY(crypto::PublicKey key, crypto::PublicKey::from_spki(kek.signature_key_spki));
   if (key.type() != policy.kek->signature_type) {
@@ -89,13 +87,24 @@ Status MemberKeys::install_kek(TimePoint now, const OfferedPolicy& policy, const
     return fail(weak_rekey_policy, fmt::format("RSA with {} bits", key.bits()));
   }
   kek.expires = now + policy.kek->lifetime;
-  MemberKek fresh{std::move(kek), std::move(key), *policy.kek, seq.value_or(0), {}, {}, {}};
-  if (kek_) fresh.form = kek_->form;
-  // The old one stays a while: the key server may repeat its last rekey under it.
-  previous_kek_ = std::move(kek_);
+  MemberKek fresh{std::move(kek), std::move(key), *policy.kek, 0, {}, {}, {}};
+  if (signer != nullptr) fresh.form = signer->form;
+  return std::optional<MemberKek>(std::move(fresh));
+}
+
+/// What the policy says of the Rekey SA that we have.
+void MemberKeys::refresh_rekey_sa(TimePoint now, const OfferedKek& offer, std::uint32_t seq) {
+  // The PULL and PUSH race, RFC 6407 section 3.3: a SEQ that we are beyond is stale.
+  kek_->seq = std::max(kek_->seq, seq);
+  kek_->kek.expires = now + offer.lifetime;
+  kek_->offer = offer;
+}
+
+/// The old one stays a while: the key server may repeat its last rekey under it.
+void MemberKeys::replace_rekey_sa(MemberKek fresh, std::uint32_t seq) {
+  fresh.seq = seq;
+  if (kek_) previous_kek_ = std::move(kek_);
   kek_ = std::move(fresh);
-  changed = true;
-  return {};
 }
 
 Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
@@ -105,8 +114,12 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
   COHORT_TRY(GrantedSenderIds ids, read_sender_ids(kd));
   if (policy.counter_mode() && ids.ids.empty()) return fail(missing_sender_id);
   const bool same_kek = kek_ && policy.kek && kek_->kek.spi == policy.kek->spi;
-  bool new_kek = false;
-  COHORT_CHECK(install_kek(now, policy, kd, seq, std::nullopt, new_kek));
+  std::optional<MemberKek> fresh_kek;
+  if (!same_kek) {
+    COHORT_TRY(fresh_kek, read_rekey_sa(now, policy, kd, kek_ ? &*kek_ : nullptr));
+  }
+  if (same_kek) refresh_rekey_sa(now, *policy.kek, seq.value_or(0));
+  if (fresh_kek) replace_rekey_sa(std::move(*fresh_kek), seq.value_or(0));
   if (!policy.kek) kek_.reset();
   // What still comes under an older KEK is older than this registration: a "delete everything"
   // that was on its way would take the new keys.
@@ -199,25 +212,45 @@ void MemberKeys::reorder(const OfferedPolicy& policy) {
   entries_ = std::move(sorted);
 }
 
+bool MemberKeys::deletes_kek(const PushContent& content) const {
+  for (const DeletePayload& del : content.deletes) {
+    if (del.protocol != protocol_kek) continue;
+    for (const Bytes& spi : del.spis) {
+      if (kek_ && (is_zero(spi) || equal(spi, kek_->kek.spi))) return true;
+    }
+  }
+  return false;
+}
+
+const MemberKek* MemberKeys::rekey_sa(const KekSpi& spi) const {
+  for (const auto* kek : {&kek_, &previous_kek_}) {
+    if (*kek && (*kek)->kek.spi == spi) return &**kek;
+  }
+  return nullptr;
+}
+
 Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
                                               const std::optional<OfferedPolicy>& policy,
                                               const PushContent& content, const KekSpi& under) {
   Change change;
   std::map<std::uint32_t, MemberTek> added;
   if (policy) COHORT_CHECK(add_teks(now, *policy, *content.kd, added));
+  change.kek_deleted = deletes_kek(content);
+  const MemberKek* signer = rekey_sa(under);
+  // A Delete beside it is for the one before: a message that deletes the KEK may bring another.
+  const bool same_kek =
+      policy && policy->kek && kek_ && !change.kek_deleted && kek_->kek.spi == policy->kek->spi;
+  std::optional<MemberKek> fresh_kek;
+  if (policy && !same_kek) {
+    COHORT_TRY(fresh_kek, read_rekey_sa(now, *policy, *content.kd, signer));
+  }
+  // From here on nothing fails, and the whole message counts.
   // RFC 5374 section 4.2.1: a Delete beside new policy takes effect after the deactivation delay.
   const TimePoint when =
       now + (policy ? policy->deactivation_delay.value_or(seconds{0}) : seconds{0});
   for (const DeletePayload& del : content.deletes) {
-    if (del.protocol == protocol_exclusion) {
-      delete_exclusions(del);
-    } else if (del.protocol == protocol_kek) {
-      for (const Bytes& spi : del.spis) {
-        if (kek_ && (is_zero(spi) || equal(spi, kek_->kek.spi))) change.kek_deleted = true;
-      }
-    } else {
-      delete_teks(when, now, del, change);
-    }
+    if (del.protocol == protocol_exclusion) delete_exclusions(del);
+    if (del.protocol == protocol_esp) delete_teks(when, now, del, change);
   }
   if (change.kek_deleted) {
     kek_.reset();
@@ -225,7 +258,9 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
   }
   change.all_teks_deleted = change.deleted_teks != 0 && teks_.empty();
   if (!policy) return change;
-  COHORT_CHECK(install_kek(now, *policy, *content.kd, std::nullopt, under, change.new_kek));
+  if (same_kek) refresh_rekey_sa(now, *policy->kek, 0);
+  change.new_kek = fresh_kek.has_value();
+  if (fresh_kek) replace_rekey_sa(std::move(*fresh_kek), 0);
   if (policy->activation_delay) activation_delay_ = *policy->activation_delay;
   reorder(*policy);
   for (const auto& item : policy->items) {
@@ -266,7 +301,6 @@ void MemberKeys::drop(std::uint32_t spi) {
 /// starts over, and until we have registered again its traffic is dropped, not sent in clear.
 void MemberKeys::delete_teks(TimePoint when, TimePoint now, const DeletePayload& del,
                              Change& change) {
-  if (del.protocol != protocol_esp) return;
   std::vector<std::uint32_t> gone;
   for (auto& [own_spi, tek] : teks_) {
     const std::uint32_t spi = own_spi;  // a lambda can't capture a structured binding

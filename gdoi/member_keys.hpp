@@ -77,20 +77,26 @@ class MemberKeys {
   [[nodiscard]] const std::vector<MemberEntry>& entries() const { return entries_; }
   [[nodiscard]] const std::map<std::uint32_t, MemberTek>& teks() const { return teks_; }
   [[nodiscard]] const GrantedSenderIds& sender_ids() const { return sender_ids_; }
-  [[nodiscard]] bool usable(TimePoint now) const;  ///< some entry can send
+  [[nodiscard]] bool usable(TimePoint now) const;  ///< some entry has a key that works
   /// The SPI that an entry sends with now, 0 for none.
   [[nodiscard]] std::uint32_t send_spi(const MemberEntry& entry, TimePoint now) const;
 
  private:
+  [[nodiscard]] bool receive_only(const MemberEntry& entry, TimePoint now) const;
   [[nodiscard]] bool sendable(const MemberTek& tek, TimePoint now) const;
   [[nodiscard]] std::uint32_t active_spi(const MemberEntry& entry, TimePoint now) const;
   [[nodiscard]] std::vector<std::uint32_t> receive_spis(const MemberEntry& entry) const;
   MemberEntry& entry_for(std::vector<MemberEntry>& entries, const AclEntry& acl);
   Status add_teks(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
                   std::map<std::uint32_t, MemberTek>& added) const;
-  Status install_kek(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
-                     std::optional<std::uint32_t> seq, const std::optional<KekSpi>& older,
-                     bool& changed);
+  [[nodiscard]] Result<std::optional<MemberKek>> read_rekey_sa(TimePoint now,
+                                                               const OfferedPolicy& policy,
+                                                               const KdPayload& kd,
+                                                               const MemberKek* signer) const;
+  void refresh_rekey_sa(TimePoint now, const OfferedKek& offer, std::uint32_t seq);
+  void replace_rekey_sa(MemberKek fresh, std::uint32_t seq);
+  [[nodiscard]] bool deletes_kek(const PushContent& content) const;
+  [[nodiscard]] const MemberKek* rekey_sa(const KekSpi& spi) const;
   void keep_unnamed(std::vector<MemberEntry>& entries, std::map<std::uint32_t, MemberTek>& fresh,
                     bool same_kek);
   void reorder(const OfferedPolicy& policy);

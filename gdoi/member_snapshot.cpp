@@ -94,9 +94,21 @@ std::vector<std::uint32_t> MemberKeys::receive_spis(const MemberEntry& entry) co
   return spis;
 }
 
+/// Whether the policy wants us only to hear what others send under this entry, and we can.
+bool MemberKeys::receive_only(const MemberEntry& entry, TimePoint now) const {
+  bool hears = false;
+  for (const std::uint32_t spi : entry.spis) {
+    const auto tek = teks_.find(spi);
+    if (tek == teks_.end() || tek->second.tek.expires <= now) continue;
+    if (tek->second.may_send) return false;
+    hears = hears || (tek->second.may_receive && !tek->second.receive_only_now);
+  }
+  return hears;
+}
+
 bool MemberKeys::usable(TimePoint now) const {
   return std::any_of(entries_.begin(), entries_.end(), [&](const MemberEntry& entry) {
-    return entry.acl.permit && send_spi(entry, now) != 0;
+    return entry.acl.permit && (send_spi(entry, now) != 0 || receive_only(entry, now));
   });
 }
 

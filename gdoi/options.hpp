@@ -39,6 +39,9 @@ struct GroupMemberOptions {
   bool fail_close = true;                  ///< drop everything before the first registration
   std::vector<AclEntry> local_exclusions;  ///< our own deny entries, before the group's policy
   std::vector<dataplane::Suite> accepted_suites;  ///< empty: every suite
+  /// Tell key servers that we understand the private use numbers of README.md. Without it we look
+  /// like any other implementation: no exclusions, and a window only as configured here.
+  bool private_use = true;
   bool allow_weak = false;  ///< accept a Rekey SA with 3DES, or signed with SHA-1 or MD5
   unsigned sender_ids = 1;  ///< how many to ask for: one a worker
   /// Anti-replay window in packets where the key server does not say (only ours does): 0 for none.

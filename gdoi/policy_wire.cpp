@@ -63,6 +63,65 @@ Status check_rekey(const KeyServerOptions& options) {
   return {};
 }
 
+/// As many octets as keys have, and none that is secret.
+GroupTek sample_tek(const SaPolicy& sa) {
+  const dataplane::SuiteShape& shape = dataplane::shape_of(sa.suite);
+  GroupTek tek;
+  tek.tek.spi = 256;
+  tek.tek.suite = sa.suite;
+  tek.tek.cipher_key = Secret(Bytes(shape.cipher_key));
+  tek.tek.integrity_key = Secret(Bytes(shape.integrity_key));
+  tek.tek.salt = Secret(Bytes(shape.salt));
+  tek.tek.expires = TimePoint{sa.lifetime};
+  return tek;
+}
+
+std::shared_ptr<RekeySa> sample_rekey_sa(const KeyServerOptions& options) {
+  const RekeyPolicy& policy = options.policy.rekey;
+  const crypto::PublicKey signer = options.rekey_signing_key.public_key();
+  auto sa = std::make_shared<RekeySa>();
+  sa->kek.cipher = policy.cipher;
+  sa->kek.iv = Secret(Bytes(crypto::block_size(policy.cipher)));
+  sa->kek.key = Secret(Bytes(crypto::key_size(policy.cipher)));
+  sa->kek.signature_hash = hash_for(signer.type(), policy.signature_hash);
+  sa->kek.signature_key_spki = signer.spki();
+  sa->kek.expires = TimePoint{policy.lifetime};
+  return sa;
+}
+
+/// A rekey is divided between SAs; a new KEK with the key that signs, or one SA, must fit whole.
+Status check_push_size(const KeyServerOptions& options) {
+  const auto rekey_sa = sample_rekey_sa(options);
+  const crypto::PublicKey signer = options.rekey_signing_key.public_key();
+  const auto fits = [&](const PushPlan& plan, const GroupKeys& keys,
+                        const std::string& what) -> Status {
+    const Endpoint widest{IpAddress::v6({}), 0};
+    const PushContext context{options.policy,     keys,       widest, widest,
+                              Extras{true, true}, TimePoint{}};
+    const auto content = make_push(plan, context);
+    if (!content) return {};
+    const std::size_t size = push_size(rekey_sa->kek, *content, signature_size(signer));
+    if (size <= options.push_size_max) return {};
+    return fail(bad_group_policy,
+                fmt::format("a rekey with {} takes {} octets and message_size_max is {}; raise it, "
+                            "or sign with a shorter key than one of {} bits",
+                            what, size, options.push_size_max, signer.bits()));
+  };
+  PushPlan kek;
+  kek.new_kek = rekey_sa;
+  COHORT_CHECK(fits(kek, {}, "a new KEK"));
+  for (const SaPolicy& sa : options.policy.sas) {
+    GroupKeys keys;
+    keys.teks.push_back(sample_tek(sa));
+    for (const AclEntry& entry : sa.acl) {
+      PushPlan one;
+      one.sats.push_back({entry.permit ? std::uint32_t{256} : 0, entry});
+      COHORT_CHECK(fits(one, keys, entry.text()));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Status check_policy(const KeyServerOptions& options) {
@@ -91,7 +150,8 @@ Status check_policy(const KeyServerOptions& options) {
   if (entries * 2 > sa_teks_max) {
     return fail(bad_group_policy, fmt::format("{} entries; {} fit", entries, sa_teks_max / 2));
   }
-  return check_rekey(options);
+  COHORT_CHECK(check_rekey(options));
+  return check_push_size(options);
 }
 
 bool in_use(const GroupTek& tek, const GroupPolicy& policy, TimePoint now) {

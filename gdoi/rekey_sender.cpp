@@ -46,7 +46,7 @@ Endpoint RekeySender::multicast_source(const Rekey& rekey) const {
   for (const Recipient& recipient : rekey.recipients) {
     if (!isakmp_.on_nat_port(recipient.local)) return source_for(recipient.local);
   }
-  return {rekey.recipients.front().local.address, rekey.under->multicast->port};
+  return {rekey.recipients.front().local.address, rekey.multicast->port};
 }
 
 PushContext RekeySender::context(TimePoint now, bool to_ours) const {
@@ -94,6 +94,7 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
   const RekeyPolicy& policy = state_.policy().rekey;
   // As the members of this Rekey SA were told: a change of transport still goes the old way.
   rekey.acknowledged = policy.acknowledge && !rekey.under->multicast;
+  if (!to_ours || state_.members.all_cohort()) rekey.multicast = rekey.under->multicast;
   rekey.rounds_left = policy.retransmit_number + 1;
   for (const auto& [id, member] : state_.members.all()) {
     if (to_ours && !member.cohort) continue;
@@ -108,13 +109,13 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
 }
 
 void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
-  const bool to_all = rekey.under->multicast.has_value();
+  const bool to_all = rekey.multicast.has_value();
   world_.outbox.report(
       {to_all ? &events::ks_send_mcast_rekey : &events::ks_send_unicast_rekey,
        {{"group", state_.policy().name},
         {"why", std::string(why)},
         {to_all ? "destination" : "members",
-         to_all ? rekey.under->multicast->text() : fmt::format("{}", rekey.recipients.size())},
+         to_all ? rekey.multicast->text() : fmt::format("{}", rekey.recipients.size())},
         {"datagrams", fmt::format("{}", rekey.plans.size())},
         {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
 }
@@ -232,13 +233,13 @@ void RekeySender::deliver(const Outgoing& out, const Bytes& payload) {
       ++(out.again ? member->rekey_retries : member->rekeys_sent);
       member->last_seq_sent = out.push.seq;
     }
-    if (out.under->multicast) continue;
+    if (rekey->multicast) continue;
     ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
     isakmp_.send_unprotected(source_for(recipient.local), recipient.remote, payload);
   }
-  if (!out.under->multicast || rekey->recipients.empty()) return;
+  if (!rekey->multicast || rekey->recipients.empty()) return;
   ++(out.again ? state_.counters.retransmissions : state_.counters.pushes_sent);
-  world_.outbox.send({multicast_source(*rekey), *out.under->multicast, payload});
+  world_.outbox.send({multicast_source(*rekey), *rekey->multicast, payload});
 }
 
 void RekeySender::settle(MemberId member) {

@@ -32,8 +32,8 @@ class RekeySender {
                std::string_view why) {
     return start(now, std::move(whole), std::move(under), why, false);
   }
-  /// The same to those members only that know our private use numbers, which it may then carry. By
-  /// multicast the others hear it too, and must leave it: it says nothing that is new to them.
+  /// The same to those members only that know our private use numbers, which it may then carry; it
+  /// says nothing that is new to the others.
   Status start_to_ours(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
                        std::string_view why) {
     return start(now, std::move(whole), std::move(under), why, true);
@@ -70,6 +70,9 @@ class RekeySender {
     TimePoint next = never;     ///< the next round, or the verdict
     bool acknowledged = false;  ///< are acknowledgements asked for?
     bool to_ours = false;
+    /// Where it goes, empty for to each member. A rekey for ours alone spares the others of a mixed
+    /// multicast group, who would refuse it, and perhaps register again.
+    std::optional<Endpoint> multicast;
   };
   struct Outgoing {
     std::uint64_t rekey = 0;

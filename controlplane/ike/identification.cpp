@@ -111,10 +111,14 @@ Status check_proven_by_certificate(const Identification& id, const PeerIdentity&
               fmt::format("ID {}; certificate of {}", id.text(), certificate.subject));
 }
 
-Status check_proven_by_address(const Identification& id, const IpAddress& remote) {
+Status check_names_address(const Identification& id) {
   const auto type = static_cast<IdType>(id.type);
-  const bool is_address = type == IdType::ipv4_addr || type == IdType::ipv6_addr;
-  if (is_address && equal(id.data, remote.bytes())) return {};
+  if (type == IdType::ipv4_addr || type == IdType::ipv6_addr) return {};
+  return fail(identity_mismatch, fmt::format("ID {}; an address was expected", id.text()));
+}
+
+Status check_proven_by_address(const Identification& id, const IpAddress& remote) {
+  if (check_names_address(id) && equal(id.data, remote.bytes())) return {};
   return fail(identity_mismatch, fmt::format("ID {}; peer at {}", id.text(), remote.text()));
 }
 

@@ -13,6 +13,8 @@ namespace {
 // The longest message that is put together from fragments, in octets.
 constexpr std::size_t message_max_half_open = 16 * 1024;
 constexpr std::size_t message_max_established = 60 * 1024;
+// How long the rest of a message is waited for, from its last fragment on.
+constexpr std::chrono::seconds fragment_wait{30};
 
 }  // namespace
 
@@ -68,6 +70,8 @@ void Isakmp::Impl::on_fragment(TimePoint now, const Header& header, const Datagr
   if (options.fragment_size == 0) return refuse(Error(bad_fragment, "not agreed"), datagram.remote);
   auto whole = sa->reassembly.add(
       datagram.payload, sa->established() ? message_max_established : message_max_half_open);
+  sa->fragments_until = sa->reassembly.held() == 0 ? never : now + fragment_wait;
+  schedule(*sa);
   if (!whole) return refuse(whole.error(), datagram.remote);
   if (!*whole) return;
   const Datagram message{datagram.local, datagram.remote, std::move(**whole)};

@@ -57,6 +57,7 @@ struct Isakmp::Impl {
   void apply(TimePoint now, Step& step, Outcome outcome);
   void establish(TimePoint now, Phase1Sa& sa);
   void forget_older(TimePoint now, const Phase1Sa& newest);
+  void bound_peer(TimePoint now, const Phase1Sa& newest);
   void drop(TimePoint now, Phase1Sa& sa, Error why, bool tell_peer);
   void on_due(TimePoint now, Phase1Sa& sa);
   void repeat(TimePoint now, Phase1Sa& sa);

@@ -59,9 +59,15 @@ Status check_peer_hash(Step& step) {
   if (!equal_constant_time(hash, peer_hash(step, id_octets)))
     return fail(authentication_failed, "HASH");
   COHORT_TRY(const Identification id, Identification::parse(id_octets));
-  // Behind a NAT the peer names the address that it has, not the one that we see.
-  if (!step.sa.handshake->nat) COHORT_CHECK(check_proven_by_address(id, step.remote.address));
+  // Behind a NAT the peer names the address that it has, not the one that we see, and whether there
+  // is a NAT is what the peer says. So the name proves nothing then: the peer is whoever has the
+  // key of the address that we see, and is called by that address.
+  if (step.sa.handshake->nat)
+    COHORT_CHECK(check_names_address(id));
+  else
+    COHORT_CHECK(check_proven_by_address(id, step.remote.address));
   remember_candidate(step, PeerIdentity{}, id);
+  step.sa.handshake->candidate.id_text = step.remote.address.text();
   adopt_candidate(step);
   return {};
 }

@@ -15,6 +15,8 @@ using std::chrono::seconds;
 constexpr seconds remember_answer{120};
 // How long an SA that was re-keyed stays for the exchanges under it.
 constexpr seconds superseded_life{30};
+// SAs that one identity may have at once as initiator: two during a re-key, some more for restarts.
+constexpr std::size_t established_max_of_peer = 16;
 // Proven failures after which an initiator gives up, rather than waiting for a better answer.
 constexpr unsigned proven_failures_max = 2;
 
@@ -213,6 +215,21 @@ void Isakmp::Impl::establish(TimePoint now, Phase1Sa& sa) {
   world.outbox.report(about(phase1_up, sa));
   notices.push_back(Established{sa.info.id});
   if (peer_began_anew) forget_older(now, sa);
+  bound_peer(now, sa);
+}
+
+/// No one peer takes the room of all the others. Its identity is proven; its addresses are not few.
+void Isakmp::Impl::bound_peer(TimePoint now, const Phase1Sa& newest) {
+  Phase1Sa* oldest = nullptr;
+  std::size_t count = 0;
+  sas.for_each([&](Phase1Sa& sa) {
+    if (!sa.established() || sa.role != Role::responder || sa.peer_id != newest.peer_id) return;
+    ++count;
+    if (oldest == nullptr || sa.info.established < oldest->info.established) oldest = &sa;
+  });
+  if (count <= established_max_of_peer || oldest == &newest) return;
+  refuse(Error(peer_limit, oldest->info.peer.id_text), oldest->info.remote);
+  drop(now, *oldest, Error(peer_limit), true);
 }
 
 void Isakmp::Impl::forget_older(TimePoint now, const Phase1Sa& newest) {
@@ -256,7 +273,8 @@ void Isakmp::Impl::schedule(Phase1Sa& sa) {
   if (sa.stillborn)
     next = sa.created;
   else if (sa.established())
-    next = std::min({sa.info.expires, sa.rekey_at, sa.dpd.deadline(), sa.forget_sent});
+    next = std::min(
+        {sa.info.expires, sa.rekey_at, sa.dpd.deadline(), sa.forget_sent, sa.fragments_until});
   else if (sa.role == Role::responder)
     next = sa.give_up;
   else if (waits_for_peer(sa.state))
@@ -274,6 +292,11 @@ void Isakmp::Impl::on_due(TimePoint now, Phase1Sa& sa) {
   }
   if (sa.info.expires <= now)
     return drop(now, sa, Error(sa.superseded ? phase1_replaced : phase1_expired), true);
+  if (sa.fragments_until <= now) {
+    sa.fragments_until = never;
+    sa.reassembly.clear();
+    refuse(Error(bad_fragment, "the rest of the message did not come"), sa.info.remote);
+  }
   if (sa.forget_sent <= now) {
     sa.forget_sent = never;
     sa.sent.clear();

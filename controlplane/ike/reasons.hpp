@@ -46,6 +46,8 @@ inline constexpr Reason authentication_failed{
     "both ends' keys"};
 inline constexpr Reason half_open_limit{"half_open_limit",
                                         "too many unfinished phase 1 exchanges from this address"};
+inline constexpr Reason peer_limit{
+    "peer_limit", "the peer has more phase 1 SAs than one peer needs, so its oldest went"};
 inline constexpr Reason established_limit{"established_limit",
                                           "no room for another phase 1; raise established_max"};
 

@@ -359,6 +359,32 @@ TEST_F(Push, multicast_sends_once_for_all) {
   EXPECT_EQ(server.host->count(gdoi::events::ks_send_mcast_rekey), 1u);
 }
 
+/// Others would refuse the private use attribute that says it, and the whole rekey with it.
+TEST_F(Push, in_a_mixed_multicast_group_the_end_of_windows_is_told_to_ours_alone) {
+  auto policy = default_policy();
+  policy.rekey.transport = gdoi::RekeyTransport::multicast;
+  policy.rekey.multicast_destination = Endpoint{IpAddress::parse("239.10.1.1").value(), gdoi_port};
+  Server& server = add_server("10.9.0.2", policy);
+  Member& ours = add_member("10.9.0.11");
+  Member& other = add_member("10.9.0.12");
+  other.options.private_use = false;
+  other.options.replay_window = 128;
+  ASSERT_TRUE(register_all());
+  EXPECT_EQ(windows(installed(ours)), std::set<std::uint16_t>{64});
+  EXPECT_EQ(windows(installed(other)), std::set<std::uint16_t>{128}) << "its own configuration";
+  add_member("10.9.0.13");
+  ASSERT_TRUE(register_all());
+  net.run_for(200s);
+  EXPECT_EQ(windows(installed(ours)), std::set<std::uint16_t>{0}) << log();
+  EXPECT_EQ(status(other).rekeys_received, 0u);
+  for (const Datagram& push : sent(ExchangeType::groupkey_push))
+    EXPECT_EQ(push.remote.address, ours.host->address());
+  // A rekey for all goes to all, and is above what ours alone have heard.
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(60s);
+  for (Member& member : members) EXPECT_EQ(sending(member), current_spis(server)) << log();
+}
+
 TEST_F(Push, large_updates_are_divided_and_the_order_survives) {
   auto policy = default_policy();
   policy.sas[0].suite = dataplane::Suite::aes_256_cbc_sha512_256;

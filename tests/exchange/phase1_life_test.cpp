@@ -279,6 +279,56 @@ TEST_F(Fragments, forged_ones_do_not_end_anything_and_are_bounded) {
   EXPECT_TRUE(member->observer.closed.empty());
 }
 
+TEST_F(Fragments, of_a_message_that_never_ends_are_forgotten) {
+  make_fragmenting(600);
+  ASSERT_TRUE(connect());
+  const ike::Header header = ike::Header::parse(net.sent.back().payload).value();
+  const auto slice = [&](std::uint8_t number) {
+    ike::PayloadWriter chain;
+    Writer body;
+    body.u16(77).u8(number).u8(number == 2 ? 1 : 0).bytes(Bytes(500, 0x11));
+    chain.add(ike::PayloadType::fragment, body.view());
+    ike::Header outer = header;
+    outer.next = chain.first();
+    outer.flags = 0;
+    outer.length = static_cast<std::uint32_t>(ike::Header::size + chain.view().size());
+    Writer out;
+    outer.write(out);
+    out.bytes(chain.view());
+    return out.take();
+  };
+  net.inject(server->end(), member->end(), slice(1));
+  net.run_for(seconds{29});
+  EXPECT_EQ(member->host.count(ike::bad_fragment), 0u);
+  net.run_for(seconds{2});
+  EXPECT_EQ(member->host.count(ike::bad_fragment), 1u);
+  net.inject(server->end(), member->end(), slice(2));  // alone it is no message
+  net.run_for(seconds{60});
+  EXPECT_EQ(member->host.count(ike::bad_fragment), 2u);
+  EXPECT_EQ(member->host.refusals.size(), 2u);
+  EXPECT_NE(member->isakmp->find(id), nullptr);
+}
+
+TEST_F(Life, one_peer_does_not_take_the_room_of_all) {
+  make(options());
+  // It never says that it began anew, nor that it closes anything.
+  (void)member->isakmp->initiate(net.now(), server->host.at(849));
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    return header && header->exchange == ike::ExchangeType::informational ? Fate{.copies = 0}
+                                                                          : Fate{};
+  };
+  for (std::size_t i = 1; i <= 20; ++i) {
+    const ike::Phase1Id one = go();
+    ASSERT_TRUE(
+        net.run_until([&] { return server->observer.established.size() == i; }, seconds{1}));
+    member->isakmp->close(net.now(), one, ike::peer_unreachable);
+    EXPECT_EQ(server->isakmp->established().size(), std::min<std::size_t>(i, 16));
+  }
+  EXPECT_EQ(server->host.count(ike::peer_limit), 4u);
+  EXPECT_EQ(server->observer.closed.front().first, server->observer.established.front().id);
+}
+
 /// A translator between the two: the server sees the member at another address.
 class Nat : public Life {
  protected:
@@ -318,6 +368,15 @@ TEST_F(Nat, moves_the_control_plane_to_4500) {
   net.run_for(seconds{1});
   EXPECT_EQ(member->observer.notifies.size(), 1u);
   EXPECT_EQ(go(), id);
+}
+
+// Whether there is a translator is what the peer says: then any name could be claimed.
+TEST_F(Nat, a_pre_shared_key_is_the_identity_of_the_address_that_it_is_for) {
+  ASSERT_TRUE(connect());
+  const ike::Phase1Info& seen = server->observer.established[0];
+  EXPECT_FALSE(seen.peer.by_certificate);
+  EXPECT_EQ(seen.peer.id_text, "203.0.113.7");
+  EXPECT_EQ(seen.peer.address, outside);
 }
 
 TEST_F(Life, without_a_nat_nothing_moves) {

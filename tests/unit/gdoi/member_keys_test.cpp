@@ -1,0 +1,171 @@
+#include "gdoi/member_keys.hpp"
+
+#include <gtest/gtest.h>
+
+#include "gdoi/algorithms.hpp"
+#include "gdoi/policy_wire.hpp"
+#include "gdoi/reasons.hpp"
+
+/// A member's keys, fed with policies as a key server would send them.
+namespace cohort::gdoi {
+namespace {
+
+using std::chrono_literals::operator""s;
+
+constexpr TimePoint start{std::chrono::hours{1}};
+
+/// A key server's half: policies and keys as the payloads of PULL and PUSH.
+struct Offer {
+  OfferedPolicy policy;
+  KdPayload kd;
+};
+
+class MemberKeysTest : public testing::Test {
+ protected:
+  KekSpi kek_spi(std::uint8_t number) const {
+    KekSpi spi{};
+    spi.fill(number);
+    return spi;
+  }
+  void offer_kek(Offer& offer, std::uint8_t number, bool with_key) const {
+    OfferedKek kek;
+    kek.spi = kek_spi(number);
+    kek.cipher = crypto::Cipher::aes_128;
+    kek.signature_hash = crypto::Hash::sha256;
+    kek.signature_type = crypto::KeyType::ecdsa_p256;
+    kek.lifetime = 600s;
+    offer.policy.kek = kek;
+    KeyPacket packet;
+    packet.spi = to_bytes(kek.spi);
+    KekKeys material;
+    material.algorithm_key = Secret(Bytes(32, number));
+    if (with_key) material.signature_key = key.public_key().spki();
+    packet.keys = std::move(material);
+    offer.kd.packets.push_back(std::move(packet));
+  }
+  static void offer_tek(Offer& offer, std::uint32_t spi, bool may_send = true) {
+    OfferedSa sa;
+    sa.spi = spi;
+    sa.entry.selector.source = Prefix::parse("10.0.0.0/24").value();
+    sa.entry.selector.destination = Prefix::parse("10.1.0.0/24").value();
+    sa.suite = dataplane::Suite::aes_128_cbc_sha256_128;
+    sa.lifetime = 300s;
+    sa.may_send = may_send;
+    offer.policy.items.emplace_back(sa);
+    KeyPacket packet;
+    packet.spi = spi_octets(spi);
+    TekKeys material;
+    material.algorithm_key = Secret(Bytes(16, 1));
+    material.integrity_key = Secret(Bytes(32, 2));
+    packet.keys = std::move(material);
+    offer.kd.packets.push_back(std::move(packet));
+  }
+  Result<MemberKeys::Change> push(Offer offer, std::vector<DeletePayload> deletes,
+                                  std::uint8_t under) {
+    PushContent content;
+    content.deletes = std::move(deletes);
+    content.kd = std::move(offer.kd);
+    return keys.update(start, std::optional(std::move(offer.policy)), content, kek_spi(under));
+  }
+  static DeletePayload delete_kek(Bytes spi) { return {protocol_kek, 16, {std::move(spi)}}; }
+  static DeletePayload delete_tek(std::uint32_t spi) {
+    return {protocol_esp, 4, {spi_octets(spi)}};
+  }
+  void install_first() {
+    Offer first;
+    offer_kek(first, 1, true);
+    offer_tek(first, 0x1000);
+    ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+  }
+
+  crypto::PrivateKey key = crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p256).value();
+  GroupMemberOptions options;
+  MemberKeys keys{options};
+};
+
+// RFC 6407 section 5.6.2.2: SIG_ALGORITHM_KEY may be left out, and the group's key is known.
+TEST_F(MemberKeysTest, a_kek_is_deleted_and_another_taken_in_one_message) {
+  install_first();
+  for (const std::uint8_t number : {std::uint8_t{2}, std::uint8_t{3}}) {
+    Offer next;
+    offer_kek(next, number, false);
+    offer_tek(next, 0x1000u + number);
+    const auto under = static_cast<std::uint8_t>(number - 1);
+    const Bytes which = number == 2 ? Bytes(16, 0) : Bytes(16, under);  // all, or that one
+    const auto change = push(std::move(next), {delete_kek(which)}, under);
+    ASSERT_TRUE(change) << change.error().text();
+    EXPECT_TRUE(change->kek_deleted);
+    EXPECT_TRUE(change->new_kek);
+    ASSERT_TRUE(keys.kek());
+    EXPECT_EQ(keys.kek()->kek.spi, kek_spi(number));
+    EXPECT_EQ(keys.kek()->kek.signature_key_spki, key.public_key().spki());
+  }
+}
+
+TEST_F(MemberKeysTest, a_push_that_cannot_be_taken_whole_deletes_nothing) {
+  install_first();
+  Offer wrong;
+  offer_kek(wrong, 2, false);
+  wrong.policy.kek->cipher = crypto::Cipher::aes_256;  // its key has another size
+  offer_tek(wrong, 0x1001);
+  const auto change = push(std::move(wrong), {delete_kek(Bytes(16, 0)), delete_tek(0x1000)}, 1);
+  ASSERT_FALSE(change);
+  EXPECT_TRUE(change.error().is(wrong_key_size)) << change.error().text();
+  ASSERT_TRUE(keys.kek());
+  EXPECT_EQ(keys.kek()->kek.spi, kek_spi(1));
+  EXPECT_TRUE(keys.teks().contains(0x1000));
+  EXPECT_FALSE(keys.teks().contains(0x1001));
+}
+
+TEST_F(MemberKeysTest, a_registration_without_a_signature_key_is_refused) {
+  Offer first;
+  offer_kek(first, 1, false);
+  offer_tek(first, 0x1000);
+  const Status refused = keys.install(start, first.policy, first.kd, 0u);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(missing_key));
+}
+
+TEST_F(MemberKeysTest, a_policy_to_receive_only_is_usable) {
+  Offer first;
+  offer_kek(first, 1, true);
+  offer_tek(first, 0x1000, false);
+  ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+  EXPECT_TRUE(keys.usable(start));
+  EXPECT_EQ(keys.send_spi(keys.entries().at(0), start), 0u);
+  EXPECT_EQ(keys.snapshot(start).policy.at(0).receive_spis, (std::vector<std::uint32_t>{0x1000}));
+  EXPECT_EQ(keys.end(), start + 300s);
+  EXPECT_TRUE(keys.expire(start + 300s));
+  EXPECT_FALSE(keys.usable(start + 300s));
+}
+
+TEST_F(MemberKeysTest, what_the_policy_wants_sent_is_not_usable_by_receiving) {
+  Offer first;
+  offer_kek(first, 1, true);
+  offer_tek(first, 0x1000, true);
+  ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+  EXPECT_TRUE(keys.usable(start));
+  EXPECT_FALSE(keys.usable(start + 300s)) << "it has ended";
+}
+
+TEST(PushSize, of_what_cannot_be_divided_is_bounded_when_it_is_configured) {
+  KeyServerOptions server{{}, crypto::PrivateKey::generate_rsa(2048).value(), {}};
+  server.policy.name = "G";
+  SaPolicy sa;
+  sa.acl.emplace_back();
+  sa.acl[0].selector.source = Prefix::parse("10.0.0.0/8").value();
+  sa.acl[0].selector.destination = Prefix::parse("10.0.0.0/8").value();
+  server.policy.sas = {sa};
+  ASSERT_TRUE(check_policy(server));
+  server.push_size_max = 700;
+  const Status refused = check_policy(server);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(bad_group_policy));
+  for (const char* word : {"a new KEK", "700", "2048 bits", "message_size_max"})
+    EXPECT_NE(refused.error().text().find(word), std::string::npos) << refused.error().text();
+  server.rekey_signing_key = crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p256).value();
+  EXPECT_TRUE(check_policy(server));
+}
+
+}  // namespace
+}  // namespace cohort::gdoi
