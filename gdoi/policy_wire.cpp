@@ -264,7 +264,8 @@ std::optional<SatPayload> make_sat(const SatPlan& plan, const GroupKeys& keys, c
   body.lifetime_s = WireNumber{left, left <= 0xffff};
   body.key_bits = suite.key_bits;
   body.address_preservation = preserve_both;
-  body.direction = tek->receive_only ? direction_receiver : direction_symmetric;
+  const bool hear_only = tek->receive_only || (extras.superseded_to_hear && tek->superseded);
+  body.direction = hear_only ? direction_receiver : direction_symmetric;
   if (extras.replay_windows) {
     const bool none = extras.many_senders && !tek->single_sender;
     body.replay_window = none ? std::uint16_t{0} : tek->window();

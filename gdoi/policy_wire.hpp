@@ -27,6 +27,9 @@ struct Extras {
   bool exclusions = false;
   bool replay_windows = false;
   bool many_senders = false;  ///< to one that makes the group larger than two
+  /// A TEK that has a successor is to be heard only: a rekey that is late must not bring its member
+  /// back to it.
+  bool superseded_to_hear = false;
 };
 
 /// The whole traffic policy in its order: each permit entry with every TEK that is in use for it

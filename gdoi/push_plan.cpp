@@ -9,6 +9,8 @@ namespace cohort::gdoi {
 std::optional<PushContent> make_push(const PushPlan& plan, const PushContext& context) {
   PushContent content;
   content.deletes = plan.deletes;
+  Extras extras = context.extras;
+  extras.superseded_to_hear = true;
   SaPayload sa;
   KdPayload kd;
   if (plan.new_kek) {
@@ -17,7 +19,7 @@ std::optional<PushContent> make_push(const PushPlan& plan, const PushContext& co
   }
   std::vector<std::uint32_t> spis;
   for (const SatPlan& item : plan.sats) {
-    auto sat = make_sat(item, context.keys, context.extras, context.now);
+    auto sat = make_sat(item, context.keys, extras, context.now);
     if (!sat) continue;
     sa.sats.push_back(std::move(*sat));
     if (item.spi != 0 && std::find(spis.begin(), spis.end(), item.spi) == spis.end()) {

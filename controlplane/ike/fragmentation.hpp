@@ -26,8 +26,8 @@ class Reassembly {
   /// Takes a datagram that begins with a fragment payload; yields the whole message with its last
   /// missing slice. `message_max` bounds what is kept of all messages together, in octets.
   [[nodiscard]] Result<std::optional<Bytes>> add(ByteView datagram, std::size_t message_max);
-  /// Forgets an unfinished message.
-  void clear() { reset(id_); }
+  /// Forgets every unfinished message.
+  void clear() { partial_.clear(); }
   /// Octets held at the moment.
   [[nodiscard]] std::size_t held() const;
 

@@ -47,7 +47,6 @@ void Isakmp::Impl::refuse(Error error, const Endpoint& peer) {
 }
 
 void Isakmp::Impl::dispatch(TimePoint now, const Datagram& datagram) {
-  constexpr std::uint8_t nat_keepalive = 0xff;  // RFC 3948 section 2.3
   if (has_marker(datagram.local) && datagram.payload.size() == 1 &&
       datagram.payload.front() == nat_keepalive)
     return;

@@ -11,6 +11,8 @@
 
 namespace cohort::ike {
 
+inline constexpr std::uint8_t nat_keepalive = 0xff;  ///< RFC 3948 section 2.3, the whole datagram
+
 /// The inside of Isakmp, over several sources: isakmp.cpp (entries and dispatch), phase1_life.cpp
 /// (from the first message to the end of an SA, timers), informational.cpp, transmission.cpp.
 struct Isakmp::Impl {

@@ -17,6 +17,8 @@ constexpr seconds remember_answer{120};
 constexpr seconds superseded_life{30};
 // SAs that one identity may have at once as initiator: two during a re-key, some more for restarts.
 constexpr std::size_t established_max_of_peer = 16;
+// RFC 3948 section 4: the default.
+constexpr seconds keepalive_interval{20};
 // Proven failures after which an initiator gives up, rather than waiting for a better answer.
 constexpr unsigned proven_failures_max = 2;
 
@@ -198,6 +200,9 @@ void Isakmp::Impl::establish(TimePoint now, Phase1Sa& sa) {
     sa.forget_sent = now + remember_answer;
   else
     sa.sent.clear();
+  // A translator forgets where to send our rekeys; whether it is ours or the peer's is all one.
+  if (sa.role == Role::initiator && has_marker(sa.info.local))
+    sa.keepalive_at = now + keepalive_interval;
   if (sa.peer.dpd) sa.dpd = Dpd(now, options.dpd, world.random.u32());
   if (sa.role == Role::initiator && options.rekey) {
     // Between 85 and 95 % of the life, so that many initiators don't come at once.
@@ -273,8 +278,8 @@ void Isakmp::Impl::schedule(Phase1Sa& sa) {
   if (sa.stillborn)
     next = sa.created;
   else if (sa.established())
-    next = std::min(
-        {sa.info.expires, sa.rekey_at, sa.dpd.deadline(), sa.forget_sent, sa.fragments_until});
+    next = std::min({sa.info.expires, sa.rekey_at, sa.dpd.deadline(), sa.forget_sent,
+                     sa.fragments_until, sa.keepalive_at});
   else if (sa.role == Role::responder)
     next = sa.give_up;
   else if (waits_for_peer(sa.state))
@@ -292,6 +297,10 @@ void Isakmp::Impl::on_due(TimePoint now, Phase1Sa& sa) {
   }
   if (sa.info.expires <= now)
     return drop(now, sa, Error(sa.superseded ? phase1_replaced : phase1_expired), true);
+  if (sa.keepalive_at <= now) {
+    sa.keepalive_at = sa.superseded ? never : now + keepalive_interval;
+    world.outbox.send({sa.info.local, sa.info.remote, {nat_keepalive}});  // without a marker
+  }
   if (sa.fragments_until <= now) {
     sa.fragments_until = never;
     sa.reassembly.clear();

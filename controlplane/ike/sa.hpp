@@ -87,6 +87,7 @@ struct Phase1Sa {
   bool superseded = false;  ///< a newer SA with the peer has replaced it
   TimePoint rekey_at = never;
   Reassembly reassembly;
+  TimePoint keepalive_at = never;     ///< as initiator behind a NAT (RFC 3948 section 4)
   TimePoint fragments_until = never;  ///< then what is unfinished is forgotten
   std::uint16_t last_fragment_id = 0;
   Dpd dpd;

@@ -24,13 +24,14 @@ class BehindNat : public GdoiDialogue {
     }
     if (datagram.remote.address != outside) return Fate{};
     const auto open = inward.find({datagram.remote.port, datagram.local});
-    if (open != inward.end()) net.inject(datagram.local, open->second, datagram.payload);
+    if (open != inward.end() && net.now() - open->second.used < memory)
+      net.inject(datagram.local, open->second.inside, datagram.payload);
     return Fate{.copies = 0};
   }
   Endpoint mapping(const Endpoint& from, const Endpoint& to) {
     const auto [at, fresh] = ports.try_emplace(from, next_port);
     if (fresh) ++next_port;
-    inward[{at->second, to}] = from;
+    inward[{at->second, to}] = {from, net.now()};
     return {outside, at->second};
   }
   /// The translator has restarted: what comes from inside gets another port.
@@ -52,7 +53,12 @@ class BehindNat : public GdoiDialogue {
 
   const IpAddress outside = IpAddress::parse("203.0.113.7").value();
   std::map<Endpoint, std::uint16_t> ports;
-  std::map<std::pair<std::uint16_t, Endpoint>, Endpoint> inward;
+  struct Mapping {
+    Endpoint inside;
+    TimePoint used;  ///< from inside
+  };
+  static constexpr Duration memory = 30s;
+  std::map<std::pair<std::uint16_t, Endpoint>, Mapping> inward;
   std::uint16_t next_port = 40'000;
 };
 
@@ -64,6 +70,7 @@ TEST_F(BehindNat, members_are_rekeyed_and_acknowledge_over_4500) {
   ASSERT_EQ(status(server).members.size(), 2u);
   for (const auto& member : status(server).members) EXPECT_EQ(member.remote.address, outside);
   for (const bool kek : {false, true}) {
+    net.run_for(300s);  // only keepalives keep the way in open
     ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", kek));
     net.run_for(30s);
   }

@@ -385,6 +385,33 @@ TEST_F(Push, in_a_mixed_multicast_group_the_end_of_windows_is_told_to_ours_alone
   for (Member& member : members) EXPECT_EQ(sending(member), current_spis(server)) << log();
 }
 
+TEST_F(Push, a_rekey_that_comes_after_its_successor_brings_nobody_back) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.11");
+  Member& other = add_member("10.9.0.12");
+  ASSERT_TRUE(register_all());
+  bool lossy = true;
+  net.fate = [&](const Datagram& datagram) {
+    return lossy && is_push(datagram) && datagram.remote == member.host->at(gdoi_port) ? Fate{0}
+                                                                                       : Fate{};
+  };
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  const auto first = current_spis(server);
+  net.run_for(30s);
+  ASSERT_EQ(sending(other), first);
+  lossy = false;
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  const auto second = current_spis(server);
+  net.run_for(5s);
+  EXPECT_TRUE(receives(member, second[0]));
+  EXPECT_FALSE(receives(member, first[0]));
+  net.run_for(10s);  // the first rekey once more
+  EXPECT_TRUE(receives(member, first[0])) << "others send with it";
+  net.run_for(60s);
+  EXPECT_EQ(sending(member), second) << log();
+  EXPECT_EQ(sending(other), second);
+}
+
 TEST_F(Push, large_updates_are_divided_and_the_order_survives) {
   auto policy = default_policy();
   policy.sas[0].suite = dataplane::Suite::aes_256_cbc_sha512_256;
