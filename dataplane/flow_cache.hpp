@@ -17,14 +17,14 @@ namespace cohort::dataplane {
 /// policy forgets everything by a generation number, which is part of each entry.
 class FlowCache {
  public:
-  FlowCache() : v4_(sets_v4), v6_(slots_v6) {}
+  FlowCache() : v4_(sets_v4), v6_(sets_v6) {}
 
   /// Starts over: what was put before is not found any more.
   void forget() {
     if (++generation_ != 0) return;
     generation_ = 1;
     v4_.assign(sets_v4, {});
-    v6_.assign(slots_v6, {});
+    v6_.assign(sets_v6, {});
   }
 
   /// The two words that identify an IPv4 flow; the low 16 bits of `rest` are free.
@@ -80,33 +80,48 @@ class FlowCache {
     for (const std::uint64_t word : key.addresses) value = _mm_crc32_u64(value, word);
     return static_cast<std::uint32_t>(_mm_crc32_u64(value, key.rest));
   }
-  void prefetch6(std::uint32_t hash) const { rte_prefetch0(&v6_[hash & (slots_v6 - 1)]); }
+  void prefetch6(std::uint32_t hash) const { rte_prefetch0(&v6_[hash & (sets_v6 - 1)]); }
   [[nodiscard]] bool find(const Key6& key, std::uint32_t hash, std::uint16_t& decision) const {
-    const Slot6& slot = v6_[hash & (slots_v6 - 1)];
-    if (((slot.key.rest ^ key.rest) >> 16) != 0 || slot.key.addresses != key.addresses)
-      return false;
-    decision = static_cast<std::uint16_t>(slot.key.rest);
-    return true;
+    const Set6& set = v6_[hash & (sets_v6 - 1)];
+    for (const Way6& way : set.ways) {
+      if (((way.key.rest ^ key.rest) >> 16) != 0) continue;
+      std::uint64_t difference = 0;
+      for (std::size_t i = 0; i < key.addresses.size(); ++i)
+        difference |= way.key.addresses[i] ^ key.addresses[i];
+      if (difference != 0) continue;
+      decision = static_cast<std::uint16_t>(way.key.rest);
+      return true;
+    }
+    return false;
   }
   void put(const Key6& key, std::uint32_t hash, std::uint16_t decision) {
-    Slot6& slot = v6_[hash & (slots_v6 - 1)];
-    slot.key = key;
-    slot.key.rest |= decision;
+    Set6& set = v6_[hash & (sets_v6 - 1)];
+    Way6* victim = &set.ways[(hash >> 28) & 3];
+    for (Way6& way : set.ways)
+      if (static_cast<std::uint8_t>(way.key.rest >> 16) != generation_) {
+        victim = &way;
+        break;
+      }
+    victim->key = key;
+    victim->key.rest |= decision;
   }
 
  private:
   static constexpr std::size_t sets_v4 = 4096;  ///< of four flows: a cache line, 256 KiB in all
-  static constexpr std::size_t slots_v6 = 2048;
+  static constexpr std::size_t sets_v6 = 1024;  ///< of four flows with a line each, 256 KiB
   struct alignas(64) Set4 {
     std::array<Key4, 4> ways{};
   };
-  struct alignas(64) Slot6 {
+  struct alignas(64) Way6 {
     Key6 key{};
+  };
+  struct Set6 {
+    std::array<Way6, 4> ways{};
   };
 
   std::uint8_t generation_ = 1;  ///< never 0, which is what empty entries have
   std::vector<Set4> v4_;
-  std::vector<Slot6> v6_;
+  std::vector<Set6> v6_;
 };
 
 }  // namespace cohort::dataplane

@@ -111,8 +111,7 @@ Row measure(const Options& options, const std::string& suite, const std::string&
   Rig::Options rig_options;
   rig_options.suite = suite_named(suite);
   rig_options.encrypt = direction == "enc";
-  // A lap meets every SA.
-  rig_options.inner_sizes = sizes_of(size, std::max(lap, options.sas));
+  rig_options.inner_sizes = sizes_of(size, frames_for(options.sas));
   rig_options.ip = options.ip;
   rig_options.entries = options.entries;
   rig_options.sas = options.sas;
@@ -143,7 +142,7 @@ void print_header(const Options& options) {
       "pages, "
       "TSC {} MHz, IPsec-MB {}\n",
       options.rounds, options.ip == Ip::v6 ? 6 : 4, options.entries, options.sas,
-      std::max(lap, options.sas), options.window, options.no_huge ? "4 KiB" : "2 MiB",
+      frames_for(options.sas), options.window, options.no_huge ? "4 KiB" : "2 MiB",
       rte_get_tsc_hz() / 1'000'000, imb_get_version_str());
   fmt::print("{:14}{:4}{:>5} {:>13} {:>7} {:>5} {:>6} {:>14} {:>6} {:>7}   {}\n", "suite", "dir",
              "size", "ours", "crypto", "i/o", "floor", "floor/ours", "Mpps", "Gbit/s",

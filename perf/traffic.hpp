@@ -12,6 +12,10 @@ namespace cohort::perf {
 /// Frames in a lap of the source, unless there are more SAs: two gathered bursts.
 inline constexpr unsigned lap = 256;
 inline constexpr unsigned networks_max = 4096;
+/// A lap meets every SA, and ends where a gathered burst ends.
+[[nodiscard]] constexpr unsigned frames_for(unsigned sas) {
+  return sas <= lap ? lap : (sas + 127) / 128 * 128;
+}
 
 enum class Ip : std::uint8_t { v4, v6 };
 
