@@ -52,7 +52,10 @@ class WipedMemory : public testing::Test {
 };
 
 TEST_F(WipedMemory, is_what_this_test_can_see) {
-  { const Bytes copy = to_bytes(key); }
+  {
+    const Bytes copy = to_bytes(key);
+    asm volatile("" : : "r"(copy.data()) : "memory");  // or the optimizer may see nothing to do
+  }
   EXPECT_EQ(freed_with_key, 1u);
 }
 
