@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <fmt/core.h>
+#include <utility>
 
 #include "gdoi/authority.hpp"
 #include "gdoi/events.hpp"
@@ -295,8 +296,10 @@ std::vector<AclEntry> KsGroup::stale_exclusions() const {
 bool KsGroup::adopt_policy(TimePoint now) {
   std::vector<GroupTek> made;
   std::set<std::uint32_t> kept;
+  std::set<std::pair<std::uint32_t, std::vector<AclEntry>>> lines;
   for (const SaPolicy& sa : state_.policy().sas) {
     for (auto& entries : key_shares(sa)) {
+      lines.emplace(sa.number, entries);
       const auto found =
           std::find_if(state_.keys.teks.begin(), state_.keys.teks.end(),
                        [&](const GroupTek& tek) { return serves(tek, sa, entries); });
@@ -312,8 +315,11 @@ bool KsGroup::adopt_policy(TimePoint now) {
       std::max<Duration>(policy.deactivation_delay, policy.activation_delay + seconds{1});
   bool changed = !made.empty();
   for (GroupTek& tek : state_.keys.teks) {
-    if (!current(tek) || kept.contains(tek.tek.spi)) continue;
-    tek.superseded = now;
+    if (tek.delete_at || kept.contains(tek.tek.spi)) continue;
+    // One that a rekey has superseded stays for reception. Not without its lines: once those of its
+    // successor are gone, members would send with it again.
+    if (tek.superseded && lines.contains({tek.sa_number, tek.entries})) continue;
+    if (!tek.superseded) tek.superseded = now;
     tek.delete_at = now + delay;
     changed = true;
   }

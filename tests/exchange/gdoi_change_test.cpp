@@ -52,6 +52,27 @@ TEST_F(Change, a_new_policy_is_distributed_in_order_and_what_is_gone_deleted_lat
   EXPECT_EQ(status(member).acl, acl(policy.sas[0].acl)) << log();
 }
 
+// Keys that rekeys have superseded are still there for reception. With the lines that they share
+// with their successor gone, nobody may fall back to sending with them.
+TEST_F(Change, lines_that_are_gone_take_superseded_keys_with_them) {
+  auto policy = default_policy();
+  policy.activation_delay = 2s;
+  policy.deactivation_delay = 5s;
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  for (const bool kek : {false, false, true}) {
+    ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", kek));
+    net.run_for(8s);
+  }
+  policy.sas[0].acl = {permit("10.7.0.0/24", "172.16.0.0/16")};
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(20s);
+  EXPECT_EQ(status(member).acl, acl(policy.sas[0].acl)) << log();
+  EXPECT_EQ(sending(member), current_spis(server));
+  EXPECT_EQ(status(server).registrations, 1u);
+}
+
 TEST_F(Change, another_suite_takes_over_without_a_gap) {
   auto policy = default_policy();
   Server& server = add_server("10.9.0.2", policy);
