@@ -10,7 +10,7 @@ namespace cohort::coop {
 
 namespace {
 
-constexpr std::uint8_t member_version = 1;
+constexpr std::uint8_t member_version = 2;
 constexpr std::size_t identity_max = 1'024;
 constexpr std::size_t sender_ids_max = 64;
 
@@ -45,11 +45,11 @@ std::uint64_t registered_ms(ByteView value) {
 
 }  // namespace
 
-Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms) {
+Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms, std::uint64_t era) {
   Writer out;
   const auto identity =
       as_bytes(member.identity).first(std::min(member.identity.size(), identity_max));
-  out.u8(member_version).u8(member.cohort ? 1 : 0).u64(now_ms);
+  out.u8(member_version).u8(member.cohort ? 1 : 0).u64(now_ms).u64(era);
   out.u16(static_cast<std::uint16_t>(identity.size())).bytes(identity);
   write_address(out, member.remote.address);
   out.u16(member.remote.port).u32(static_cast<std::uint32_t>(member.registrations));
@@ -59,12 +59,14 @@ Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms) {
   return out.take();
 }
 
-Result<gdoi::Member> decode_member(ByteView value) {
+Result<StoredMember> decode_member(ByteView value) {
   Reader in(value);
-  gdoi::Member member;
+  StoredMember stored;
+  gdoi::Member& member = stored.member;
   if (in.u8() != member_version) return fail(coop_record, "another version of a member");
   member.cohort = (in.u8() & 1) != 0;
   in.skip(8);
+  stored.era = in.u64();
   const std::size_t length = in.u16();
   if (length > identity_max) return fail(coop_record, "a member's identity is too long");
   const ByteView identity = in.take(length);
@@ -76,7 +78,7 @@ Result<gdoi::Member> decode_member(ByteView value) {
   if (ids > sender_ids_max) return fail(coop_record, "a member has too many sender ids");
   for (std::size_t i = 0; i < ids && in.ok(); ++i) member.sender_ids.push_back(in.u32());
   if (!in.ok() || !in.empty()) return fail(coop_record, "a member's length is wrong");
-  return member;
+  return stored;
 }
 
 Authority::Authority(Group& group) : group_(group) {
@@ -92,6 +94,7 @@ Authority::~Authority() {
 void Authority::serve(TimePoint now, gdoi::KeyAuthorityClient* client) {
   client_ = client;
   if (client_ == nullptr) return;
+  era_ = era();
   for (const Item* item : group_.replica().all(Kind::removed_identity))
     tell_removed(now, item->id, item);
   for (const Item* item : group_.replica().all(Kind::member)) tell_member(now, item->id, item);
@@ -107,11 +110,28 @@ void Authority::on_keys_changed(TimePoint now) {
   }
   complete_ = complete;
   client_->on_plan_changed(now);
+  // Somebody was excluded: the key server has forgotten all members, also those who have registered
+  // since, elsewhere.
+  if (const std::uint64_t era = this->era(); std::exchange(era_, era) != era)
+    for (const Item* item : group_.replica().all(Kind::member)) tell_member(now, item->id, item);
+  if (!group_.epochs_agree()) return;
+  for (const ItemKey& id : std::exchange(gone_, {}))
+    if (group_.replica().find(id) == nullptr) tell_member(now, id, nullptr);
+}
+
+/// What changes when somebody is excluded: who registered in another era has keys of that one only.
+std::uint64_t Authority::era() const {
+  return group_.epoch() == nullptr ? 0 : Reader(group_.epoch()->purge).u64();
 }
 
 void Authority::on_item(TimePoint now, const ItemKey& id, const Item* item) {
   if (client_ == nullptr) return;
-  if (id.kind == Kind::member) tell_member(now, id, item);
+  // A member may be gone since an epoch that is still on its way to us ends all registrations: it
+  // has to be told of that first.
+  if (id.kind == Kind::member && item == nullptr && !group_.epochs_agree())
+    gone_.insert(id);
+  else if (id.kind == Kind::member)
+    tell_member(now, id, item);
   if (id.kind == Kind::removed_identity) tell_removed(now, id, item);
 }
 
@@ -123,11 +143,12 @@ void Authority::tell_member(TimePoint now, const ItemKey& id, const Item* item) 
     members_.erase(known);
     return;
   }
-  auto member = decode_member(item->value.view());
-  if (!member) return;
-  member->registered = std::min(now, group_.time().at(registered_ms(item->value.view())));
-  members_[id] = {member->identity, member->remote.address};
-  client_->on_member(now, *member);
+  auto stored = decode_member(item->value.view());
+  if (!stored || stored->era != era()) return;
+  gdoi::Member& member = stored->member;
+  member.registered = std::min(now, group_.time().at(registered_ms(item->value.view())));
+  members_[id] = {member.identity, member.remote.address};
+  client_->on_member(now, member);
 }
 
 void Authority::tell_removed(TimePoint now, const ItemKey& id, const Item* item) {
@@ -249,13 +270,19 @@ Status Authority::exclude(TimePoint now, std::string_view) {
 void Authority::member_registered(TimePoint now, const gdoi::Member& member) {
   const ItemKey id = item_of(Kind::member, member.identity, member.remote.address.bytes());
   members_[id] = {member.identity, member.remote.address};
-  (void)group_.put(now, id, encode_member(member, group_.time().now_ms(now)));
+  (void)group_.put(now, id, encode_member(member, group_.time().now_ms(now), era()));
 }
 
 void Authority::member_gone(TimePoint now, const gdoi::Member& member, bool silent) {
   if (silent && !group_.everybody_reachable()) return;  // another server may hear it
   const ItemKey id = item_of(Kind::member, member.identity, member.remote.address.bytes());
   members_.erase(id);
+  const Item* item = group_.replica().find(id);
+  if (item == nullptr) return;
+  const auto stored = decode_member(item->value.view());
+  // It has registered since, with another key server, while ours heard only now of what ended all
+  // registrations of before.
+  if (stored && !silent && stored->era == era()) return;
   group_.erase(now, id);
 }
 

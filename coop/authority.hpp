@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   void identity_admitted(TimePoint now, const std::string& identity) override;
 
  private:
+  [[nodiscard]] std::uint64_t era() const;
   void on_keys_changed(TimePoint now) override;
   void on_item(TimePoint now, const ItemKey& id, const Item* item) override;
   void tell_member(TimePoint now, const ItemKey& id, const Item* item);
@@ -54,11 +56,18 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   /// Who a member item was about, so that its deletion can be told.
   std::map<ItemKey, std::pair<std::string, IpAddress>> members_;
   std::map<ItemKey, std::string> removed_;
+  std::set<ItemKey> gone_;  ///< not yet told
+  std::uint64_t era_ = 0;
   bool complete_ = false;  ///< every key server was reachable when we last looked
 };
 
 /// The value of a member item; docs/coop-protocol.md leaves it to the implementation.
-[[nodiscard]] Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms);
-[[nodiscard]] Result<gdoi::Member> decode_member(ByteView value);
+struct StoredMember {
+  gdoi::Member member;
+  std::uint64_t era = 0;  ///< of its registration: the purge id of the epoch in force
+};
+[[nodiscard]] Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms,
+                                  std::uint64_t era);
+[[nodiscard]] Result<StoredMember> decode_member(ByteView value);
 
 }  // namespace cohort::coop

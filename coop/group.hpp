@@ -79,6 +79,8 @@ class Group {
   [[nodiscard]] bool primary() const { return role_ == Role::primary; }
   /// Whether every configured peer is heard.
   [[nodiscard]] bool everybody_reachable() const;
+  /// Whether every reachable peer has the epoch that is in force here.
+  [[nodiscard]] bool epochs_agree() const;
   /// Whether members can be registered: we hold the state that the primary has.
   [[nodiscard]] Status may_register() const;
   [[nodiscard]] const Pseudotime& time() const { return time_; }
@@ -191,6 +193,7 @@ class Group {
   // group_epochs.cpp
   Status begin(TimePoint now, EpochCause cause, const Epoch* other = nullptr);
   void advance_epochs(TimePoint now);
+  void begin_after_partition(TimePoint now);
   void complete_prepared(TimePoint now);
   void commit(TimePoint now, const EpochId& id);
   void reconsider(TimePoint now);

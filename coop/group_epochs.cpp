@@ -23,6 +23,21 @@ std::uint64_t longest_lifetime_ms(const Epoch& epoch) {
   return longest;
 }
 
+/// The nearest ancestors of an epoch that ends a partition: those of both sides, in turn.
+std::vector<EpochId> both_histories(const Epoch& made, const Epoch& other) {
+  std::vector<EpochId> theirs{other.id}, out;
+  theirs.insert(theirs.end(), other.ancestors.begin(), other.ancestors.end());
+  const auto add = [&out](const std::vector<EpochId>& from, std::size_t i) {
+    const bool room = i < from.size() && out.size() < ancestors_max;
+    if (room && std::find(out.begin(), out.end(), from[i]) == out.end()) out.push_back(from[i]);
+  };
+  for (std::size_t i = 0; i < ancestors_max; ++i) {
+    add(made.ancestors, i);
+    add(theirs, i);
+  }
+  return out;
+}
+
 }  // namespace
 
 const Epoch* Group::epoch() const {
@@ -115,8 +130,7 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
   }
   for (const Peer& peer : peers_) highest = std::max(highest, peer.last.epoch_number);
   Epoch made = begin_epoch(world_.random, cause, highest, epoch(), lines_, all, now_ms(now));
-  if (other != nullptr) made.ancestors.insert(made.ancestors.begin(), other->id);
-  if (made.ancestors.size() > ancestors_max) made.ancestors.resize(ancestors_max);
+  if (other != nullptr) made.ancestors = both_histories(made, *other);
   (void)make_room(made);
   store_epoch(now, made);
   if (made.sid_epoch == made.number) lease_new_space(now, made);
@@ -200,10 +214,27 @@ std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
   return std::nullopt;
 }
 
+/// Somebody was excluded on one side of a partition while the other went its own way: the primary
+/// of both begins an epoch that comes after all of theirs. What we have left behind ourselves is no
+/// other side's.
+void Group::begin_after_partition(TimePoint now) {
+  const Epoch* current = epoch();
+  const bool may = primary() && yield_by_ == never && !preparing_ && heard_everything();
+  if (current == nullptr || !may) return;
+  const Epoch* other = nullptr;
+  for (const auto& [id, one] : epochs_) {
+    if (one.state != EpochState::committed || left_ms_.contains(id)) continue;
+    if (plan_merge(*current, one) != MergePlan::begin_purging) continue;
+    if (other == nullptr || one.above(*other)) other = &one;
+  }
+  if (other != nullptr) (void)begin(now, EpochCause::eviction, other);
+}
+
 void Group::advance_epochs(TimePoint now) {
   // A silent peer is not waited for; our own disk is.
   const bool overdue = preparing_ && now >= preparing_->until && replica_.dirty().empty();
   if (preparing_ && (held_by_reachable(preparing_->change) || overdue)) commit(now, preparing_->id);
+  begin_after_partition(now);
   if (const auto cause = due_epoch(now)) {
     if (waiting_exclusion_ == cause) waiting_exclusion_.reset();
     (void)begin(now, *cause);
@@ -263,10 +294,7 @@ void Group::consider(TimePoint now, const EpochId& id) {
       adopt(now, id);
       return;
     case MergePlan::begin_purging:
-      // A secondary waits for what its primary begins.
-      if (primary() && yield_by_ == never && !preparing_)
-        (void)begin(now, EpochCause::eviction, &other);
-      return;
+      return;  // begin_after_partition() does, once all of the other side is known
   }
 }
 

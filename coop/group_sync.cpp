@@ -110,6 +110,12 @@ bool Group::everybody_reachable() const {
                      [](const Peer& peer) { return peer.reach == Reach::alive; });
 }
 
+bool Group::epochs_agree() const {
+  return current_ && std::all_of(peers_.begin(), peers_.end(), [&](const Peer& peer) {
+           return peer.reach != Reach::alive || peer.last.epoch_id == *current_;
+         });
+}
+
 /// Whether every reachable peer that has state has given it to us.
 bool Group::heard_everything() const {
   return std::all_of(peers_.begin(), peers_.end(), [](const Peer& peer) {

@@ -269,7 +269,10 @@ Result<Replica::Applied> Replica::apply(Item item, const IpAddress& from) {
     note_change(found->second, lease_differs ? IpAddress() : from);
     return Applied::changed;
   }
-  if (!room_for(item.id, item.stamp)) return fail(coop_limit, std::string(name_of(item.id.kind)));
+  if (!room_for(item.id, item.stamp)) {
+    if (item.id.kind == Kind::seq) return Applied::unchanged;  // of a Rekey SA long gone
+    return fail(coop_limit, std::string(name_of(item.id.kind)));
+  }
   ++counts_[item.id.kind];
   Entry& entry = items_[item.id];
   entry.bucket = bucket_of(item.id);

@@ -156,6 +156,14 @@ std::set<std::uint32_t> KsGroup::take_teks(TimePoint now, KeyPlan& plan, bool fi
     if (!one.current && !tek->superseded) tek->superseded = now;
     if (one.current) tek->superseded.reset();
   }
+  // What members are to send with comes last, also when an older key was heard of later.
+  const auto place = [&plan](const GroupTek& tek) {
+    const auto at = std::find_if(plan.teks.begin(), plan.teks.end(),
+                                 [&](const PlannedTek& one) { return one.spi == tek.tek.spi; });
+    return at == plan.teks.end() ? -1 : at - plan.teks.begin();
+  };
+  std::stable_sort(keys.teks.begin(), keys.teks.end(),
+                   [&](const auto& a, const auto& b) { return place(a) < place(b); });
   const Duration delay =
       std::max<Duration>(state_.policy().deactivation_delay,
                          state_.policy().activation_delay + std::chrono::seconds{1});

@@ -352,14 +352,12 @@ KsTekStatus status_of(const GroupTek& tek, TimePoint now) {
   return out;
 }
 
-KsKekStatus status_of(const RekeySa& sa, TimePoint now) {
+KsKekStatus status_of(const RekeySa& sa, std::size_t key_bits, TimePoint now) {
   KsKekStatus out;
   out.spi = sa.kek.spi;
   out.cipher = sa.kek.cipher;
   out.signature_hash = sa.kek.signature_hash;
-  if (const auto key = crypto::PublicKey::from_spki(sa.kek.signature_key_spki)) {
-    out.signature_key_bits = key->bits();
-  }
+  out.signature_key_bits = key_bits;
   out.lifetime = sa.lifetime;
   out.remaining = whole(sa.kek.expires - now);
   out.seq = sa.seq;
@@ -375,7 +373,8 @@ KsGroupStatus KsGroup::status(TimePoint now) const {
   out.id = policy.id;
   out.transport = policy.rekey.transport;
   out.acknowledge = policy.rekey.acknowledge;
-  if (state_.keys.rekey) out.kek = status_of(*state_.keys.rekey, now);
+  if (state_.keys.rekey)
+    out.kek = status_of(*state_.keys.rekey, state_.options.rekey_signing_key.bits(), now);
   for (const GroupTek& tek : state_.keys.teks) {
     out.teks.push_back(status_of(tek, now));
     if (!tek.superseded && !tek.delete_at) {

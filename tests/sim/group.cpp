@@ -226,7 +226,8 @@ coop::Group* Group::coop_group(std::size_t i) {
 std::vector<std::size_t> Group::primaries() {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < servers(); ++i)
-    if (const auto* group = coop_group(i); group && group->primary()) out.push_back(i);
+    if (const auto* group = coop_group(i); group && group->primary() && !server(i).paused())
+      out.push_back(i);
   return out;
 }
 
@@ -404,8 +405,8 @@ void Group::command(std::size_t i, const std::function<void(GroupProgram&, TimeP
   kept_.clear();
 }
 
-void Group::rekey(bool kek) {
-  command(acting(), [&](GroupProgram& running, TimePoint at) {
+void Group::rekey(bool kek, std::optional<std::size_t> at_server) {
+  command(at_server.value_or(acting()), [&](GroupProgram& running, TimePoint at) {
     (void)running.key_server->rekey_now(at, group_name, kek);
   });
 }

@@ -115,7 +115,7 @@ class Group {
   [[nodiscard]] const gdoi::KsGroupStatus* server_status(std::size_t i = 0);
   /// Null while the server is down, or alone by configuration.
   [[nodiscard]] coop::Group* coop_group(std::size_t i);
-  /// The servers that call themselves primary now.
+  /// The servers that call themselves primary now; one that is paused says nothing.
   [[nodiscard]] std::vector<std::size_t> primaries();
   /// Where an operator would give a command: the primary, or else a server that is up.
   [[nodiscard]] std::size_t acting();
@@ -131,7 +131,7 @@ class Group {
   [[nodiscard]] std::string describe();  ///< why it has not converged
 
   // ---- an operator's commands, on the acting key server ----------------------------------------
-  void rekey(bool kek = false);
+  void rekey(bool kek = false, std::optional<std::size_t> at_server = {});
   /// At every key server. Identity fields are filled in.
   void update_policy(const gdoi::GroupPolicy& policy);
   /// False if the server does not know the member now. Whether it took effect, which a disk error

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/sim/run.hpp"
+#include "tests/sim/script.hpp"
 
 namespace {
 
@@ -18,6 +19,7 @@ struct Arguments {
   std::uint64_t from = 1;
   unsigned jobs = 1;
   std::optional<unsigned> servers, members;
+  std::string scenario;  ///< a file; its text once it is read
   bool twice = false;
   bool echo = false;
   bool verbose = false;
@@ -40,7 +42,19 @@ std::string replay(const Arguments& arguments, std::uint64_t seed) {
   return text + " --echo\n";
 }
 
+/// One case of tests/sim/scenarios, varied by the seed.
+void play_seed(const Arguments& arguments, Shared& shared, std::uint64_t seed) {
+  const auto verdict = cohort::sim::Script::play(arguments.scenario, seed, arguments.echo);
+  if (verdict.text.empty()) {
+    if (arguments.verbose) say(fmt::format("seed {} ok {:016x}\n", seed, verdict.hash));
+    return;
+  }
+  ++shared.failed;
+  say(fmt::format("FAILED seed {}: {}\n--- log\n{}\n", seed, verdict.text, verdict.tail));
+}
+
 void run_seed(const Arguments& arguments, Shared& shared, std::uint64_t seed) {
+  if (!arguments.scenario.empty()) return play_seed(arguments, shared, seed);
   auto options = RunOptions::draw_any(seed, arguments.servers, arguments.members);
   options.group.echo = arguments.echo;
   // Every hundredth is run again, and must give the same log.
@@ -106,9 +120,19 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1u, 8u));
   app.add_option("--members", arguments.members, "members of the group, instead of a drawn number")
       ->check(CLI::Range(2u, 1000u));
+  app.add_option("--scenario", arguments.scenario,
+                 "play this file of tests/sim/scenarios instead of what the seed would draw");
   app.add_flag("--twice", arguments.twice, "run each seed twice and compare the event logs");
   app.add_flag("--echo", arguments.echo, "print every event");
   app.add_flag("--verbose", arguments.verbose, "print a line for each seed");
   CLI11_PARSE(app, argc, argv);
+  if (!arguments.scenario.empty()) {
+    try {
+      arguments.scenario = cohort::sim::Script::read(arguments.scenario);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "sim: {}\n", error.what());
+      return 2;
+    }
+  }
   return run_all(arguments);
 }

@@ -166,8 +166,10 @@ void SequenceOracle::check_order(const Host& host, const KekSpi& spi, std::uint3
         oracle::seq_back, now,
         fmt::format("{} sent rekey {} after {} under one KEK", host.name(), seq, own));
   own = std::max(own, seq);
-  // Two primaries at once go on side by side; one that comes after another is above it.
-  if (sent.highest > 0 && now > sent.at + margin()) sent.settled = sent.highest;
+  // Two primaries at once go on side by side; one that comes after another is above it. Each that
+  // takes over begins above all that the one before had reserved, some 16 s ahead of time.
+  const auto ahead = std::chrono::seconds(20) * sent.by_host.size();
+  if (sent.highest > 0 && now > sent.at + margin() + ahead) sent.settled = sent.highest;
   if (seq <= sent.settled)
     group_.judge().accuse(oracle::seq_back, now,
                           fmt::format("{} sent rekey {} long after another had sent {}",

@@ -188,7 +188,8 @@ TEST(CoopReplica, TheSeqThatWasUsedLongestAgoGivesWay) {
   EXPECT_NE(one.find(seq(0)), nullptr);
   EXPECT_EQ(one.find(seq(1)), nullptr);
   // What is older than all that is there does not come back, so two servers come to the same.
-  EXPECT_FALSE(one.apply(Item{seq(1), 1, b, false, Secret(Writer().u32(1).view())}, b));
+  ASSERT_TRUE(one.apply(Item{seq(1), 1, b, false, Secret(Writer().u32(1).view())}, b));
+  EXPECT_EQ(one.find(seq(1)), nullptr);
 }
 
 TEST(CoopReplica, HostileRecordsAreRefused) {
