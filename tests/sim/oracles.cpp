@@ -222,7 +222,12 @@ void SequenceOracle::learn_keks() {
   }
 }
 
-void SequenceOracle::on_event(const Host& host, const Event&) {
+void SequenceOracle::on_event(const Host& host, const Event& event) {
+  // Whose Rekey SA was deleted may get the same one again, from a key server that has not heard of
+  // the deletion; SEQ is then what the registration says.
+  if (event.kind == &gdoi::events::gm_delete && event.text().find("kek=yes") != std::string::npos)
+    bereft_.insert(&host);
+  if (event.kind == &gdoi::events::gm_regs_compl && bereft_.erase(&host) > 0) on_boot(host);
   if (learning_ || group_.servers() == 1 || !group_.is_server(host)) return;
   learning_ = true;
   group_.outside().scheduler.after(Duration(0), [this] {

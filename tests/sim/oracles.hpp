@@ -108,6 +108,7 @@ class SequenceOracle final : public Observer {
   std::map<KekSpi, gdoi::Kek> keks_;
   std::map<KekSpi, Sent> sent_;
   std::map<std::pair<const Host*, Bytes>, std::uint32_t> acknowledged_;
+  std::set<const Host*> bereft_;            ///< members whose Rekey SA was deleted
   std::map<Bytes, std::uint32_t> highest_;  ///< acknowledged by anybody, by KEK SPI
   std::uint64_t pushes_ = 0, read_ = 0;
   std::uint64_t acknowledgements_ = 0;
