@@ -167,7 +167,8 @@ void Authority::tell_removed(TimePoint now, const ItemKey& id, const Item* item)
 // ---- keys ---------------------------------------------------------------------------------------
 
 Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
-                             std::vector<gdoi::KeyLine> lines, Duration kek_lead) {
+                             std::vector<gdoi::KeyLine> lines, Duration kek_lead,
+                             ByteView signing_key) {
   const Options& options = group_.options();
   // A successor must be with the members before the old key ends, even if the primary dies just
   // when it should be distributed: until the next one is elected, and for the activation delay.
@@ -190,7 +191,11 @@ Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
   line_ids_ = std::move(ids);
   lines_ = std::move(lines);
   kek_octets_ = crypto::block_size(policy.rekey.cipher) + crypto::key_size(policy.rekey.cipher);
-  return group_.set_policy(now, canonical(policy), std::move(specs), policy.sender_id_bits);
+  std::vector<PolicyEntry> entries = canonical(policy);
+  // Members check rekeys with one key, whoever registered them.
+  const Bytes digest = crypto::digest(crypto::Hash::sha256, {signing_key});
+  entries.push_back({std::string(signing_key_entry), to_hex(ByteView(digest).first(16))});
+  return group_.set_policy(now, std::move(entries), std::move(specs), policy.sender_id_bits);
 }
 
 void Authority::add_teks(const Epoch& epoch, std::uint64_t now_ms, std::uint64_t left_ms,
@@ -250,15 +255,9 @@ std::uint32_t Authority::next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePo
   return group_.take_seq(now, kek, last_used, group_.time().now_ms(kek_made));
 }
 
-std::vector<gdoi::SenderIdRange> Authority::sender_ids() const {
-  std::vector<gdoi::SenderIdRange> out;
-  for (const Group::SidRange& range : group_.sender_ids())
-    out.push_back({range.first, range.end - 1});
-  return out;
-}
-
-void Authority::sender_ids_spent(TimePoint now, std::uint32_t next) {
-  group_.spent_sender_ids(now, next);
+gdoi::KeyAuthority::SenderIdCount Authority::sender_id_count() const {
+  const Group::SidCount count = group_.sid_count();
+  return {count.leased - count.left, count.left};
 }
 
 Status Authority::exclude(TimePoint now, std::string_view) {

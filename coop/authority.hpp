@@ -19,7 +19,8 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
 
   void serve(TimePoint now, gdoi::KeyAuthorityClient* client) override;
   Status set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
-                    std::vector<gdoi::KeyLine> lines, Duration kek_lead) override;
+                    std::vector<gdoi::KeyLine> lines, Duration kek_lead,
+                    ByteView signing_key) override;
   [[nodiscard]] Status may_register() const override { return group_.may_register(); }
   [[nodiscard]] bool distributes() const override { return group_.primary(); }
   [[nodiscard]] std::optional<gdoi::KeyPlan> plan(TimePoint now) const override;
@@ -29,9 +30,10 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   [[nodiscard]] std::uint32_t seq_floor(const gdoi::KekSpi& kek) const override {
     return group_.seq_floor(kek);
   }
-  [[nodiscard]] std::vector<gdoi::SenderIdRange> sender_ids() const override;
-  [[nodiscard]] std::uint32_t sender_id_era() const override { return group_.sid_epoch(); }
-  void sender_ids_spent(TimePoint now, std::uint32_t next) override;
+  Result<std::vector<std::uint32_t>> take_sender_ids(TimePoint now, std::size_t count) override {
+    return group_.take_sender_ids(now, count);
+  }
+  [[nodiscard]] SenderIdCount sender_id_count() const override;
   Status exclude(TimePoint now, std::string_view why) override;
   Status refresh(TimePoint now) override { return group_.refresh(now); }
   void member_registered(TimePoint now, const gdoi::Member& member) override;

@@ -76,7 +76,7 @@ Result<Epoch> decode_epoch(const EpochId& id, ByteView value) {
   const std::size_t ancestors = in.u8();
   if (!in.ok()) return fail(coop_record, "an epoch is cut off");
   if (epoch.number == 0 || epoch.id == EpochId{} || state < 1 || state > 2 || cause < 1 ||
-      cause > 7 || chains > chains_max || ancestors > ancestors_max || epoch.start_ms > time_ms_max)
+      cause > 8 || chains > chains_max || ancestors > ancestors_max || epoch.start_ms > time_ms_max)
     return fail(coop_record, fmt::format("epoch: number {}, state {}, cause {}, {} chains",
                                          epoch.number, state, cause, chains));
   if (in.remaining() != ancestors * 8 + chains * chain_octets)

@@ -35,6 +35,11 @@ inline constexpr EventKind config_mismatch{
     "the configurations of two key servers differ; make them the same"};
 inline constexpr EventKind config_match{"GDOI", Severity::notice, "COOP_CONFIG_MATCH",
                                         "the configurations of two key servers are the same again"};
+inline constexpr EventKind no_primary{
+    "GDOI", Severity::critical, "COOP_NO_PRIMARY",
+    "group {group} has no primary: the key servers that are left have another policy than the last "
+    "one had; make it the same, or say `cohort coop elect --lead-when-different` where it is "
+    "right"};
 inline constexpr EventKind pseudo_time_large{
     "GDOI", Severity::error, "PSEUDO_TIME_LARGE",
     "a key server's pseudotime is far ahead of ours; check the clocks of both"};
@@ -52,8 +57,8 @@ inline constexpr EventKind eviction_waits{
     "an eviction waits until every key server is reachable (evict_in_partition at_merge)"};
 inline constexpr EventKind state_old{
     "GDOI", Severity::warning, "COOP_STATE_OLD",
-    "the stored state is old; if it was restored from an image and no other key server runs, say "
-    "`cohort coop compromise`, since sender ids could be used twice"};
+    "the stored state is old; if every key server of the group was restored from an image, say "
+    "`cohort coop compromise` there, since sender ids could be used twice"};
 inline constexpr EventKind sid_overlap{
     "GDOI", Severity::critical, "COOP_SID_OVERLAP",
     "two leases of sender ids overlap; counter-mode keys are renewed"};

@@ -113,6 +113,7 @@ Announce Group::own_announce(TimePoint now, const Peer& peer) const {
   }
   out.synchronized =
       peer.out.running() && peer.out.holds(replica_, peer.end.address, replica_.last_change());
+  out.wants_sender_ids = sids_wanted_;
   out.pseudotime_ms = now_ms(now);
   out.policy_hash = policy_hash_;
   out.servers_hash = servers_hash_;
@@ -278,7 +279,8 @@ TimePoint Group::next_deadline() const {
   }
   if (preparing_ && stored) next = std::min(next, preparing_->until);
   for (const auto& [lease, sids] : sids_)
-    if (sids.asked > sids.held && stored) next = std::min(next, sids.until);
+    if (lease.first == sid_epoch() && sids.asked > sids.held && stored)
+      next = std::min(next, sids.until);
   return next;
 }
 
@@ -323,6 +325,7 @@ GroupStatus Group::status(TimePoint now) const {
   out.priority = options_.priority;
   out.role = role_;
   out.drifted = drifted();
+  out.leaderless = leaderless_;
   out.primary = primary() ? std::optional(options_.local.address) : followed_;
   out.clients = our_clients();
   out.pseudotime_ms = now_ms(now);
@@ -332,6 +335,11 @@ GroupStatus Group::status(TimePoint now) const {
     out.epoch_id = in_force->id;
     out.epoch_cause = name_of(in_force->cause);
     out.sid_epoch = in_force->sid_epoch;
+    for (const Chain& chain : in_force->chains) {
+      const bool kek = chain.line == line_id(kek_line);
+      auto& generation = kek ? out.kek_generation : out.tek_generation;
+      generation = std::max(generation, chain.newest(now_ms(now)));
+    }
   }
   out.key_source = options_.key_source;
   out.refresh_policy = options_.timers.announce;
@@ -344,10 +352,9 @@ GroupStatus Group::status(TimePoint now) const {
   out.members_blocked = !may_register();
   out.elections = elections_;
   out.members = replica_.all(Kind::member).size();
-  for (const Lease& lease : own_leases()) {
-    out.sids_leased += lease.count;
-    out.sids_left += lease.left();
-  }
+  const SidCount sids = sid_count();
+  out.sids_leased = sids.leased;
+  out.sids_left = sids.left;
   for (const Peer& peer : peers_) {
     PeerStatus one;
     one.handle = peer.handle;
@@ -364,6 +371,9 @@ GroupStatus Group::status(TimePoint now) const {
       one.heard_ago = std::chrono::duration_cast<std::chrono::milliseconds>(now - peer.last_heard);
     one.synchronized =
         peer.out.running() && peer.out.holds(replica_, peer.end.address, replica_.last_change());
+    const std::uint64_t acknowledged = peer.out.acknowledged_change();
+    const std::uint64_t changes = replica_.last_change();
+    if (!one.synchronized) one.lag = changes - std::min(acknowledged, changes);
     one.drifted = peer.last.drifted;
     one.differences = peer.differences;
     one.pseudotime_difference_ms = peer.time_difference_ms;

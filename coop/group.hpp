@@ -65,6 +65,9 @@ class Group {
                     std::uint8_t sender_id_bits, const std::vector<PolicyEntry>& extra = {});
   /// `cohort coop elect`.
   void elect(TimePoint now);
+  /// The operator has decided that our policy is the right one, though it differs: rank as usual
+  /// until it changes, and elect.
+  void lead(TimePoint now);
   /// Begins an epoch that excludes (eviction or compromise), by the primary only. coop_partition if
   /// it has to wait, which is remembered.
   Status exclude(TimePoint now, EpochCause cause);
@@ -111,9 +114,16 @@ class Group {
     bool operator==(const SidRange&) const = default;
   };
   [[nodiscard]] std::vector<SidRange> sender_ids() const;
-  /// All below `next` in our leases are spent: reserve more in time.
+  /// In the lease that `next - 1` belongs to, all below `next` are spent: reserve more in time.
   void spent_sender_ids(TimePoint now, std::uint32_t next);
+  /// Spends `count` of sender_ids(), or fails with coop_no_sender_ids, tells the others, and has a
+  /// primary begin fresh keys if nobody has any to lend.
+  Result<std::vector<std::uint32_t>> take_sender_ids(TimePoint now, std::size_t count);
   [[nodiscard]] std::uint32_t sid_epoch() const;
+  struct SidCount {
+    std::uint32_t leased = 0, left = 0;
+  };
+  [[nodiscard]] SidCount sid_count() const;
 
   [[nodiscard]] GroupStatus status(TimePoint now) const;
 
@@ -166,6 +176,7 @@ class Group {
   void follow(TimePoint now, Role before);
   void open_window(TimePoint now);
   void close_window(TimePoint now);
+  void wait_for_operator(TimePoint now);
   void take_office(TimePoint now);
   void try_preempt(TimePoint now);
   [[nodiscard]] TimePoint role_deadline() const;
@@ -208,10 +219,19 @@ class Group {
   void drop_old_leases();
   [[nodiscard]] std::optional<EpochCause> due_epoch(TimePoint now) const;
   [[nodiscard]] TimePoint next_key_change(TimePoint now) const;
+
+  // group_senders.cpp: leases of sender ids
   void lend(TimePoint now);
   void lease_new_space(TimePoint now, const Epoch& epoch);
+  void prove_sids(TimePoint now);
   void advance_leases(TimePoint now);
+  void advance_lease(TimePoint now, Lease lease);
+  [[nodiscard]] std::vector<Lease> leases() const;
   [[nodiscard]] std::vector<Lease> own_leases() const;
+  [[nodiscard]] bool sids_surely_unused() const;
+  [[nodiscard]] bool sids_wanted() const;
+  [[nodiscard]] bool sids_on_their_way() const;
+  [[nodiscard]] bool sid_space_changed() const;
   [[nodiscard]] bool lines_match(const Epoch& epoch) const;
   [[nodiscard]] std::uint64_t now_ms(TimePoint now) const { return time_.now_ms(now); }
   [[nodiscard]] std::uint64_t first_generation_ends_ms(const Epoch& epoch) const;
@@ -240,6 +260,8 @@ class Group {
   TimePoint listen_until_ = never, window_until_ = never, await_until_ = never;
   TimePoint ignore_primaries_until_{}, yield_by_ = never, next_preempt_{}, followed_since_{};
   std::optional<IpAddress> awaited_;
+  bool told_to_lead_ = false;
+  bool leaderless_ = false;  ///< nobody may lead: all that are left differ from the last primary
   std::vector<IpAddress> passed_over_;
   unsigned retries_ = 0;
   std::uint64_t elections_ = 0, invalid_pseudotimes_ = 0;
@@ -252,15 +274,19 @@ class Group {
   TimePoint next_ratchet_ = never;
 
   struct OwnSids {
-    std::uint32_t from = 0;  // first id that this run may use
-    std::uint32_t held = 0;  // end of what the reachable peers know to be reserved
-    std::uint32_t asked = 0;
+    std::uint32_t from = 0;    // next id to hand out
+    std::uint32_t held = 0;    // end of what the reachable peers know to be reserved
+    std::uint32_t asked = 0;   // and of what they were asked to know
+    std::uint32_t common = 0;  // and of what all configured peers know
     std::uint64_t change = 0;
     TimePoint until;
-    std::uint32_t spent = 0;
   };
   std::map<std::pair<std::uint32_t, std::uint32_t>, OwnSids> sids_;  // by lease
-  std::uint32_t last_spent_ = 0;
+  bool sids_proven_ = false;  // our disk is the latest, or we have skipped what it may lack
+  std::uint32_t begun_sid_epoch_ = 0;  // by us, in this run
+  [[nodiscard]] static std::uint32_t lease_limit(const OwnSids& own, const Lease& lease);
+  bool sids_wanted_ = false;       // for members, and there will be none without help
+  std::uint32_t sids_needed_ = 0;  // by the member that was refused last
   struct Seq {
     std::uint32_t used = 0;
     std::uint32_t reserved = 0;

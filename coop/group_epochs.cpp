@@ -5,16 +5,13 @@
 #include "coop/group.hpp"
 #include "coop/reasons.hpp"
 
-// Epochs, their merge, and leases of sender ids: docs/coop-protocol.md sections 8 and 10.
+// Epochs and their merge: docs/coop-protocol.md section 8.
 namespace cohort::coop {
 
 namespace {
 
 ItemKey item_of(const EpochId& id) {
   return {Kind::epoch, to_bytes(id)};
-}
-ItemKey item_of(const Lease& lease) {
-  return {Kind::lease, lease_key(lease)};
 }
 
 std::uint64_t longest_lifetime_ms(const Epoch& epoch) {
@@ -74,6 +71,10 @@ Status Group::may_register() const {
   for (const Peer& peer : peers_) {
     if (followed_ != peer.end.address) continue;
     if (!peer.synced) return fail(coop_no_epoch, "the primary's state is not complete yet");
+    // Whom we register now could not check what the primary signs.
+    for (const Difference& difference : peer.differences)
+      if (difference.name == signing_key_entry)
+        return fail(coop_other_signing_key, followed_->text());
     // A primary behind us will take ours; one ahead of us has keys that we lack.
     if (peer.last.epoch_number > current->number)
       return fail(coop_no_epoch, "the primary has newer keys");
@@ -133,7 +134,10 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
   if (other != nullptr) made.ancestors = both_histories(made, *other);
   (void)make_room(made);
   store_epoch(now, made);
-  if (made.sid_epoch == made.number) lease_new_space(now, made);
+  if (made.sid_epoch == made.number) {
+    lease_new_space(now, made);
+    begun_sid_epoch_ = made.sid_epoch;
+  }
   preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead};
   epochs_.emplace(made.id, std::move(made));
   return {};
@@ -205,6 +209,7 @@ std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
   const bool may_exclude =
       options_.evict_in_partition == EvictInPartition::now || everybody_reachable();
   if (waiting_exclusion_ && may_exclude) return waiting_exclusion_;
+  if (may_exclude && (sids_wanted() || sid_space_changed())) return EpochCause::sender_ids;
   if (!lines_match(*current)) return EpochCause::policy;
   if (options_.key_source == KeySource::random && now_ms(now) >= random_due_ms(*current))
     return EpochCause::generation;
@@ -306,7 +311,8 @@ void Group::adopt(TimePoint now, const EpochId& id) {
   left_ms_.erase(id);
   current_ = id;
   if (new_space) {
-    last_spent_ = 0;
+    sids_wanted_ = false;
+    sids_needed_ = 0;
     drop_old_leases();
   }
   if (preparing_ && !epochs_.at(preparing_->id).above(next)) preparing_.reset();
@@ -371,104 +377,6 @@ void Group::prune(TimePoint now) {
     if (!needed && now_ms(now) > since + longest_lifetime_ms(one)) ended.push_back(at->first);
   }
   for (const EpochId& id : ended) drop_epoch(id);
-}
-
-// ---- sender ids ---------------------------------------------------------------------------------
-
-std::uint32_t Group::sid_epoch() const {
-  return epoch() == nullptr ? 0 : epoch()->sid_epoch;
-}
-
-void Group::lease_new_space(TimePoint now, const Epoch& epoch) {
-  for (const Lease& lease : divide(epoch.sid_epoch, sender_id_bits_, servers()))
-    (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
-}
-
-std::vector<Lease> Group::own_leases() const {
-  std::vector<Lease> out;
-  for (const Item* item : replica_.all(Kind::lease)) {
-    const auto lease = decode_lease(item->id.key, item->value.view());
-    if (lease && lease->owner == options_.local.address && lease->sid_epoch == sid_epoch())
-      out.push_back(*lease);
-  }
-  return out;
-}
-
-/// What was leased before all members had to register again is of no use to anybody.
-void Group::drop_old_leases() {
-  std::vector<ItemKey> old;
-  for (const Item* item : replica_.all(Kind::lease)) {
-    const auto lease = decode_lease(item->id.key, item->value.view());
-    if (lease && lease->sid_epoch < sid_epoch()) old.push_back(item->id);
-  }
-  for (const ItemKey& id : old) replica_.forget(id);
-  std::erase_if(sids_, [&](const auto& entry) { return entry.first.first != sid_epoch(); });
-}
-
-void Group::advance_leases(TimePoint now) {
-  for (Lease lease : own_leases()) {
-    const auto [place, fresh] = sids_.try_emplace({lease.sid_epoch, lease.first});
-    OwnSids& own = place->second;
-    // After a restart, and when a peer remembers more than our disk did: start behind it.
-    if (fresh || lease.next > own.asked)
-      own = OwnSids{lease.next, lease.next, lease.next, 0, {}, 0};
-    const bool overdue = now >= own.until && replica_.dirty().empty();
-    if (own.asked > own.held && (held_by_reachable(own.change) || overdue)) {
-      own.held = own.asked;
-      keys_changed_ = true;
-    }
-    const std::uint32_t spent = std::clamp(last_spent_, own.from, std::max(own.from, own.held));
-    const bool low = own.held - spent < (reservation(lease) + 1) / 2;
-    if (!low || own.asked != own.held || own.asked >= lease.end()) continue;
-    own.asked = std::min(lease.end(), own.asked + reservation(lease));
-    lease.next = own.asked;
-    (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
-    own.change = replica_.last_change();
-    own.until = now + options_.timers.dead;
-  }
-  if (primary()) lend(now);
-}
-
-/// A server that was added after the space was divided gets half of what we have left.
-void Group::lend(TimePoint now) {
-  if (epoch() == nullptr || preparing_) return;
-  for (const Peer& peer : peers_) {
-    if (peer.reach != Reach::alive || !peer.synced) continue;
-    bool has_some = false;
-    for (const Item* item : replica_.all(Kind::lease)) {
-      const auto lease = decode_lease(item->id.key, item->value.view());
-      has_some = has_some ||
-                 (lease && lease->owner == peer.end.address && lease->sid_epoch == sid_epoch());
-    }
-    if (has_some) continue;
-    for (Lease lease : own_leases()) {
-      const auto given = split(lease, peer.end.address);
-      if (!given) continue;
-      (void)replica_.put(item_of(lease), encode_lease(lease), now_ms(now));
-      (void)replica_.put(item_of(*given), encode_lease(*given), now_ms(now));
-      break;
-    }
-  }
-}
-
-std::vector<Group::SidRange> Group::sender_ids() const {
-  std::vector<SidRange> out;
-  if (role_ == Role::listening || !heard_everything()) return out;
-  for (const Lease& lease : own_leases()) {
-    const auto own = sids_.find({lease.sid_epoch, lease.first});
-    if (own == sids_.end()) continue;
-    const std::uint32_t end = std::min(own->second.held, lease.end());
-    if (own->second.from < end) out.push_back({own->second.from, end});
-  }
-  return out;
-}
-
-void Group::spent_sender_ids(TimePoint now, std::uint32_t next) {
-  if (next <= last_spent_) return;
-  last_spent_ = next;
-  advance_leases(now);
-  persist(now);
-  pump(now);
 }
 
 }  // namespace cohort::coop

@@ -25,7 +25,7 @@ Rank Group::rank_of(const Peer& peer) {
 
 /// Whether our policy differs from that of the primary that we follow, or followed last.
 bool Group::drifted() const {
-  if (options_.lead_when_drifted || !policy_set_ || primary()) return false;
+  if (options_.lead_when_drifted || told_to_lead_ || !policy_set_ || primary()) return false;
   for (const Peer& peer : peers_)
     if (followed_ == peer.end.address && peer.announced)
       return peer.last.policy_hash != policy_hash_;
@@ -122,6 +122,7 @@ void Group::follow(TimePoint now, Role before) {
     next_preempt_ = now + options_.timers.silent;
   }
   retries_ = 0;
+  leaderless_ = false;
   if (followed_ != reported_primary_) {
     world_.outbox.report({&events::ks_trans_to_pri,
                           {{"group", options_.group_name},
@@ -157,7 +158,13 @@ void Group::close_window(TimePoint now) {
     if (peer.reach == Reach::alive && peer.announced)
       candidates.push_back({rank_of(peer), peer.last.role, peer.last.has_state});
   const auto best = winner(candidates, passed_over_);
-  if (!best) {
+  const bool may_lead =
+      best && std::any_of(candidates.begin(), candidates.end(), [&](const auto& one) {
+        return one.rank.address == *best && !one.rank.drifted;
+      });
+  if (best && !may_lead) {
+    wait_for_operator(now);
+  } else if (!best) {
     passed_over_.clear();
     open_window(now);
   } else if (*best == options_.local.address) {
@@ -168,8 +175,29 @@ void Group::close_window(TimePoint now) {
   }
 }
 
+/// Everybody who is left has another policy than the last primary had. Members must not be given
+/// that by accident: the operator puts it right, or says that it is right.
+void Group::wait_for_operator(TimePoint now) {
+  window_until_ = now + options_.timers.silent;
+  announce_all(now, true);
+  if (std::exchange(leaderless_, true)) return;
+  world_.outbox.report({&events::no_primary, {{"group", options_.group_name}}});
+}
+
+void Group::lead(TimePoint now) {
+  told_to_lead_ = true;
+  if (role_ == Role::electing) {
+    passed_over_.clear();
+    open_window(now);
+    settle(now);
+  } else {
+    elect(now);
+  }
+}
+
 void Group::take_office(TimePoint now) {
   followed_.reset();
+  leaderless_ = false;
   time_.settle();
   world_.outbox.report({&events::ks_trans_to_pri,
                         {{"group", options_.group_name},

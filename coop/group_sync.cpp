@@ -255,6 +255,7 @@ Status Group::set_policy(TimePoint now, std::vector<PolicyEntry> policy,
   for (const LineSpec& line : lines)
     if (line.period_ms == 0 || line.period_ms >= line.lifetime_ms || line.lifetime_ms > span_ms_max)
       return fail(coop_bad_options, "lifetime of " + line.text);
+  if (policy != policy_) told_to_lead_ = false;
   policy_ = std::move(policy);
   lines_ = std::move(lines);
   sender_id_bits_ = sender_id_bits;

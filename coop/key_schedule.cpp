@@ -151,6 +151,8 @@ std::string_view name_of(EpochCause cause) {
       return "generation";
     case EpochCause::merge:
       return "merge";
+    case EpochCause::sender_ids:
+      return "sender ids";
   }
   return "?";
 }

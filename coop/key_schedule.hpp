@@ -81,12 +81,14 @@ enum class EpochCause : std::uint8_t {
   compromise = 4,
   refresh = 5,
   generation = 6,
-  merge = 7
+  merge = 7,
+  sender_ids = 8  ///< there were none left, or none that were surely unused
 };
 [[nodiscard]] std::string_view name_of(EpochCause cause);
 /// Whether somebody is excluded: the old KEK must not carry the new keys.
 [[nodiscard]] constexpr bool purges(EpochCause cause) {
-  return cause == EpochCause::eviction || cause == EpochCause::compromise;
+  return cause == EpochCause::eviction || cause == EpochCause::compromise ||
+         cause == EpochCause::sender_ids;
 }
 
 /// A set of chains that begins with fresh randomness.

@@ -16,6 +16,7 @@ constexpr std::uint8_t condition_drifted = 0x01;
 constexpr std::uint8_t condition_estimate = 0x02;
 constexpr std::uint8_t condition_state = 0x04;
 constexpr std::uint8_t condition_synchronized = 0x08;
+constexpr std::uint8_t condition_wants_sender_ids = 0x10;
 constexpr std::uint8_t id_ipv4 = 1;
 constexpr std::uint8_t id_key_id = 11;
 constexpr std::size_t clients_max = 16;
@@ -51,7 +52,8 @@ void write_body(Writer& out, const Announce& announce) {
   out.u8(static_cast<std::uint8_t>((announce.drifted ? condition_drifted : 0) |
                                    (announce.time_estimate ? condition_estimate : 0) |
                                    (announce.has_state ? condition_state : 0) |
-                                   (announce.synchronized ? condition_synchronized : 0)));
+                                   (announce.synchronized ? condition_synchronized : 0) |
+                                   (announce.wants_sender_ids ? condition_wants_sender_ids : 0)));
   out.u32(announce.epoch_number).bytes(announce.epoch_id).u64(announce.pseudotime_ms);
   out.bytes(announce.policy_hash).bytes(announce.servers_hash);
   write_address(out, announce.sender);
@@ -102,6 +104,7 @@ Result<Announce> read_announce(Reader& in) {
   announce.time_estimate = (conditions & condition_estimate) != 0;
   announce.has_state = (conditions & condition_state) != 0;
   announce.synchronized = (conditions & condition_synchronized) != 0;
+  announce.wants_sender_ids = (conditions & condition_wants_sender_ids) != 0;
   announce.epoch_number = in.u32();
   announce.epoch_id = read_array<8>(in);
   announce.pseudotime_ms = in.u64();

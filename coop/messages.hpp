@@ -41,10 +41,11 @@ inline constexpr std::uint8_t client_sid = 3;
 struct Announce {
   std::uint16_t priority = 0;
   Role role = Role::listening;
-  bool drifted = false;       ///< its policy differs from the primary's
-  bool time_estimate = true;  ///< its pseudotime is a guess after a restart
-  bool has_state = false;     ///< it holds the group's keys
-  bool synchronized = false;  ///< the receiver has acknowledged all that the sender has
+  bool drifted = false;           ///< its policy differs from the primary's
+  bool time_estimate = true;      ///< its pseudotime is a guess after a restart
+  bool has_state = false;         ///< it holds the group's keys
+  bool synchronized = false;      ///< the receiver has acknowledged all that the sender has
+  bool wants_sender_ids = false;  ///< a member was refused for the lack of them
   std::uint32_t epoch_number = 0;
   EpochId epoch_id{};
   std::uint64_t pseudotime_ms = 0;

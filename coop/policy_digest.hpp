@@ -35,6 +35,8 @@ struct Difference {
                                                   const std::vector<PolicyEntry>& there);
 
 inline constexpr std::string_view kek_line = "kek";
+/// Name of the entry that holds the digest of the key that rekeys are signed with.
+inline constexpr std::string_view signing_key_entry = "rekey signing-key";
 /// The line of one SA's entries: with a TEK per entry, each has one of its own.
 [[nodiscard]] std::string tek_line(const gdoi::SaPolicy& sa,
                                    const std::vector<gdoi::AclEntry>& entries);

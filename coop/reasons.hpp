@@ -46,7 +46,13 @@ inline constexpr Reason coop_partition{
     "coop_partition",
     "a key server is unreachable and evict_in_partition is at_merge: the eviction waits for it"};
 inline constexpr Reason coop_no_epoch{"coop_no_epoch", "the group has no keys yet"};
-inline constexpr Reason coop_no_sender_ids{"coop_no_sender_ids",
-                                           "this key server's leases have no sender ids left"};
+inline constexpr Reason coop_no_sender_ids{
+    "coop_no_sender_ids",
+    "this key server has no sender ids that are surely unused; another lends it some, or the "
+    "primary begins fresh keys"};
+inline constexpr Reason coop_other_signing_key{"coop_other_signing_key",
+                                               "the primary signs rekeys with another key pair, "
+                                               "which members registered here could not check; "
+                                               "export it there and import it here"};
 
 }  // namespace cohort::coop

@@ -53,14 +53,16 @@ bool merge_lease(Item& ours, Item& theirs) {
   auto other = decode_lease(theirs.id.key, theirs.value.view());
   if (!mine || !other) return false;
   const std::uint32_t next = std::max(mine->next, other->next);
+  const std::uint32_t common = std::max(mine->common, other->common);
   const bool replaced = newer(theirs, ours);
-  const bool changed = replaced || next != mine->next;
+  const bool changed = replaced || next != mine->next || common != mine->common;
   if (replaced) {
     ours.stamp = theirs.stamp;
     ours.origin = theirs.origin;
     *mine = *other;
   }
   mine->next = next;
+  mine->common = common;
   ours.value = Secret::take(encode_lease(*mine));
   return changed;
 }

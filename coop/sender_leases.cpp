@@ -18,7 +18,7 @@ Bytes lease_key(const Lease& lease) {
 
 Bytes encode_lease(const Lease& lease) {
   Writer out;
-  out.u32(lease.count).u32(lease.next);
+  out.u32(lease.count).u32(lease.next).u32(std::clamp(lease.common, lease.first, lease.next));
   write_address(out, lease.owner);
   return out.take();
 }
@@ -30,11 +30,12 @@ Result<Lease> decode_lease(ByteView key, ByteView value) {
   lease.first = id.u32();
   lease.count = in.u32();
   lease.next = in.u32();
+  lease.common = in.u32();
   COHORT_TRY(lease.owner, read_address(in));
   if (!id.ok() || !id.empty() || !in.ok() || !in.empty())
     return fail(coop_record, "a lease has another length");
   if (lease.first > sid_space_max || lease.count > sid_space_max - lease.first ||
-      lease.next < lease.first)
+      lease.next < lease.first || lease.common < lease.first || lease.common > lease.next)
     return fail(coop_record, "a lease is outside the space of sender ids");
   return lease;
 }
@@ -47,7 +48,7 @@ std::vector<Lease> divide(std::uint32_t sid_epoch, std::uint8_t bits,
   for (std::size_t i = 0; i < servers.size(); ++i) {
     const auto first = static_cast<std::uint32_t>(space * i / servers.size());
     const auto end = static_cast<std::uint32_t>(space * (i + 1) / servers.size());
-    leases.push_back({sid_epoch, first, end - first, first, servers[i]});
+    leases.push_back({sid_epoch, first, end - first, first, servers[i], first});
   }
   return leases;
 }
@@ -57,7 +58,7 @@ std::optional<Lease> split(Lease& lease, const IpAddress& to) {
   if (give == 0) return std::nullopt;
   const std::uint32_t first = lease.end() - give;
   lease.count -= give;
-  return Lease{lease.sid_epoch, first, give, first, to};
+  return Lease{lease.sid_epoch, first, give, first, to, first};
 }
 
 std::optional<std::pair<Lease, Lease>> find_overlap(std::span<const Lease> leases) {
@@ -73,6 +74,10 @@ std::optional<std::pair<Lease, Lease>> find_overlap(std::span<const Lease> lease
 
 std::uint32_t reservation(const Lease& lease) {
   return std::clamp<std::uint32_t>(lease.count / 64, 1, reservation_max);
+}
+
+std::uint32_t alone_max(const Lease& lease) {
+  return std::max(lease.count / 8, reservation(lease));
 }
 
 }  // namespace cohort::coop

@@ -17,6 +17,7 @@ struct Lease {
   std::uint32_t count = 0;
   std::uint32_t next = 0;  ///< lowest id never handed out; first <= next <= first + count
   IpAddress owner;
+  std::uint32_t common = 0;  ///< a `next` that every configured server was known to hold
   bool operator==(const Lease&) const = default;
   [[nodiscard]] std::uint32_t end() const { return first + count; }
   [[nodiscard]] std::uint32_t left() const { return next < end() ? end() - next : 0; }
@@ -37,5 +38,8 @@ struct Lease {
 /// How many ids to reserve at once out of a lease: few enough that restarts waste little, enough
 /// that a registration storm does not wait for each.
 [[nodiscard]] std::uint32_t reservation(const Lease& lease);
+/// How far behind `common` ids may be handed out while a server can't be reached. Whoever starts
+/// without proof that its disk is the latest skips as many, and so is behind all of them.
+[[nodiscard]] std::uint32_t alone_max(const Lease& lease);
 
 }  // namespace cohort::coop

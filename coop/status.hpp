@@ -37,6 +37,7 @@ struct PeerStatus {
   bool ike_established = false;
   std::optional<std::chrono::milliseconds> heard_ago;
   bool synchronized = false;  ///< it holds all that we have
+  std::uint64_t lag = 0;      ///< changes of ours that it has not acknowledged
   bool drifted = false;
   std::vector<Difference> differences;
   std::int64_t pseudotime_difference_ms = 0;
@@ -52,6 +53,7 @@ struct GroupStatus {
   std::uint16_t priority = 0;
   Role role = Role::listening;
   bool drifted = false;
+  bool leaderless = false;  ///< nobody may lead without the operator's word
   std::optional<IpAddress> primary;
   std::vector<ClientVersion> clients;
   std::uint64_t pseudotime_ms = 0;
@@ -60,6 +62,8 @@ struct GroupStatus {
   std::uint32_t epoch_number = 0;
   EpochId epoch_id{};
   std::string epoch_cause;
+  /// Of the newest key of the Rekey SA, and the highest of a traffic key.
+  std::uint64_t kek_generation = 0, tek_generation = 0;
   KeySource key_source = KeySource::derived;
 
   // "Primary Timers"

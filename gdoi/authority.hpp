@@ -9,7 +9,6 @@
 #include "controlplane/base/secret.hpp"
 #include "gdoi/membership.hpp"
 #include "gdoi/options.hpp"
-#include "gdoi/sender_id.hpp"
 
 /// Who decides what a group's keys are. A lone key server decides itself and has no authority; one
 /// of several asks this, so that all of them come to the same keys. GDOI knows nothing more of how.
@@ -67,8 +66,9 @@ class KeyAuthority {
   virtual ~KeyAuthority() = default;
   /// Tells `client` at once of all members and removed identities, then of changes.
   virtual void serve(TimePoint now, KeyAuthorityClient* client) = 0;
+  /// `signing_key`: the SubjectPublicKeyInfo that members are told to check rekeys with.
   virtual Status set_policy(TimePoint now, const GroupPolicy& policy, std::vector<KeyLine> lines,
-                            Duration kek_lead) = 0;
+                            Duration kek_lead, ByteView signing_key) = 0;
 
   /// Whether members can be registered now.
   [[nodiscard]] virtual Status may_register() const = 0;
@@ -83,10 +83,13 @@ class KeyAuthority {
                                  std::uint32_t last_used) = 0;
   /// A SEQ that somebody has used under the KEK, or 0: newcomers need accept nothing up to it.
   [[nodiscard]] virtual std::uint32_t seq_floor(const KekSpi& kek) const = 0;
-  /// What may be handed out, ascending; begins anew when sender_id_era() changes.
-  [[nodiscard]] virtual std::vector<SenderIdRange> sender_ids() const = 0;
-  [[nodiscard]] virtual std::uint32_t sender_id_era() const = 0;
-  virtual void sender_ids_spent(TimePoint now, std::uint32_t next) = 0;
+  /// `count` sender ids that nobody has, durably spent, or why there are none now: what brings more
+  /// is then under way.
+  virtual Result<std::vector<std::uint32_t>> take_sender_ids(TimePoint now, std::size_t count) = 0;
+  struct SenderIdCount {
+    std::uint64_t used = 0, left = 0;
+  };
+  [[nodiscard]] virtual SenderIdCount sender_id_count() const = 0;
 
   /// Begins keys that nobody has who had the old ones; sender ids start over.
   virtual Status exclude(TimePoint now, std::string_view why) = 0;

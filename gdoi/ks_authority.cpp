@@ -39,7 +39,8 @@ Status KsGroup::instruct(TimePoint now) {
     if (std::find(known.begin(), known.end(), entry) == known.end()) known.push_back(entry);
   }
   return state_.options.authority->set_policy(now, state_.policy(), lines_,
-                                              kek_lead(state_.policy().rekey.lifetime));
+                                              kek_lead(state_.policy().rekey.lifetime),
+                                              state_.options.rekey_signing_key.public_key().spki());
 }
 
 /// A member that another server registered just when we brought everybody newer keys: it may have
@@ -204,7 +205,8 @@ void KsGroup::follow(TimePoint now) {
   const bool first = under == nullptr;
   const bool kek = take_keks(now, *plan);
   const auto fresh = take_teks(now, *plan, first);
-  take_sender_ids();
+  if (state_.keys.sender_ids.bits() != state_.policy().sender_id_bits)
+    state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
   if (kek || !fresh.empty()) {
     ++state_.keys.generation;
     world_.outbox.report({&events::ks_keys_made,
@@ -259,22 +261,9 @@ void KsGroup::distribute(TimePoint now, const std::set<std::uint32_t>& spis, boo
 
 // ---- sender ids ---------------------------------------------------------------------------------
 
-void KsGroup::take_sender_ids() {
-  const KeyAuthority& authority = *state_.options.authority;
-  GroupKeys& keys = state_.keys;
-  if (authority.sender_id_era() != sender_id_era_ ||
-      keys.sender_ids.bits() != state_.policy().sender_id_bits) {
-    keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
-    sender_id_era_ = authority.sender_id_era();
-  }
-  report_failure(keys.sender_ids.lease(authority.sender_ids()));
-}
-
 Result<std::vector<std::uint32_t>> KsGroup::spend_leased(TimePoint now, std::size_t count) {
-  take_sender_ids();
-  auto ids = state_.keys.sender_ids.allocate(count);
-  state_.options.authority->sender_ids_spent(now, state_.keys.sender_ids.next());
-  if (!ids) return fail(keys_not_ready, "no sender ids are leased to this key server now");
+  auto ids = state_.options.authority->take_sender_ids(now, count);
+  if (!ids) return fail(keys_not_ready, ids.error().text());
   return ids;
 }
 

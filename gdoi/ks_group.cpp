@@ -393,6 +393,11 @@ KsGroupStatus KsGroup::status(TimePoint now) const {
   out.sender_id_bits = state_.keys.sender_ids.bits();
   out.sender_ids_used = state_.keys.sender_ids.used();
   out.sender_ids_left = state_.keys.sender_ids.left();
+  if (const KeyAuthority* authority = state_.options.authority; authority != nullptr) {
+    const KeyAuthority::SenderIdCount count = authority->sender_id_count();
+    out.sender_ids_used = count.used;
+    out.sender_ids_left = count.left;
+  }
   out.activation_delay = policy.activation_delay;
   out.deactivation_delay = policy.deactivation_delay;
   out.retransmit_number = policy.rekey.retransmit_number;

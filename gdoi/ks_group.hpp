@@ -109,7 +109,6 @@ class KsGroup final : private KeyAuthorityClient {
   void forget_era(TimePoint now);
   std::set<std::uint32_t> take_teks(TimePoint now, KeyPlan& plan, bool first);
   bool take_keks(TimePoint now, KeyPlan& plan);
-  void take_sender_ids();
   void take_over(TimePoint now);
   void note_late(TimePoint now, const Member& member);
   void remind_late(TimePoint now);
@@ -136,7 +135,6 @@ class KsGroup final : private KeyAuthorityClient {
   std::optional<TimePoint> exclusions_due_;  ///< when stale exclusions are deleted
   std::vector<KeyLine> lines_;               ///< as the authority was told
   std::uint64_t era_ = 0;
-  std::uint32_t sender_id_era_ = 0;
   bool distributing_ = false;
   TimePoint next_plan_ = never;
   TimePoint remind_late_at_ = never;

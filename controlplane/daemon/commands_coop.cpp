@@ -46,6 +46,7 @@ Json peer_json(const coop::PeerStatus& peer) {
           {"ike", peer.ike_established ? "Established" : "Not Established"},
           {"heard_ago_s", peer.heard_ago ? Json(seconds_of(*peer.heard_ago)) : Json()},
           {"synchronized", peer.synchronized},
+          {"lag", peer.lag},
           {"policy_differs", !peer.differences.empty()},
           {"differences", differences_json(peer.differences)},
           {"pseudotime_difference_ms", peer.pseudotime_difference_ms},
@@ -74,6 +75,7 @@ Json group_json(const coop::GroupStatus& group) {
           {"role", name_of(group.role)},
           {"status", "Alive"},
           {"policy_differs", group.drifted},
+          {"waits_for_operator", group.leaderless},
           {"primary", group.primary ? Json(group.primary->text()) : Json()},
           {"version", fmt::format("{}.{}", coop::version_major, coop::version_minor)},
           {"clients", versions_json(group.clients)},
@@ -92,6 +94,8 @@ Json group_json(const coop::GroupStatus& group) {
           {"epoch", group.epoch_number},
           {"epoch_id", to_hex(group.epoch_id)},
           {"epoch_cause", group.epoch_cause},
+          {"kek_generation", group.kek_generation},
+          {"tek_generation", group.tek_generation},
           {"key_source", group.key_source == coop::KeySource::derived ? "derived" : "random"},
           {"members", group.members},
           {"sid_epoch", group.sid_epoch},
@@ -119,11 +123,16 @@ Result<coop::Group*> group_of(Daemon& daemon, const std::string& name) {
 }
 
 Result<Json> coop_elect(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"group"}));
+  COHORT_CHECK(arguments.only({"group", "lead_when_different"}));
   COHORT_TRY(const std::string name, arguments.text("group"));
+  COHORT_TRY(const bool lead, arguments.flag("lead_when_different", false));
   COHORT_TRY(coop::Group* const group, group_of(daemon, name));
-  group->elect(daemon.runtime().clock.now());
-  daemon.audit("coop elect", name);
+  const TimePoint now = daemon.runtime().clock.now();
+  if (lead)
+    group->lead(now);
+  else
+    group->elect(now);
+  daemon.audit(lead ? "coop elect --lead-when-different" : "coop elect", name);
   return Json{{"group", name}};
 }
 

@@ -4,6 +4,7 @@
 
 #include "controlplane/daemon/daemon.hpp"
 #include "controlplane/daemon/events.hpp"
+#include "controlplane/daemon/metrics_coop.hpp"
 #include "controlplane/daemon/reasons.hpp"
 
 namespace cohort::daemon {
@@ -215,6 +216,7 @@ void Daemon::gather_metrics() {
         add("ks_sender_ids_left", "Sender ids that can still be lent", labels,
             group.sender_ids_left, false);
       }
+      add_coop_samples(server_->coop()->status(now), out);
     }
     if (member_) {
       for (const auto& group : member_->member()->status(now)) {

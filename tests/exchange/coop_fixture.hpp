@@ -113,7 +113,7 @@ class CoopGroup : public testing::Test {
     server.node = std::make_unique<CoopNode>(server.host.world, std::move(options));
     server.host.bind(gdoi_port, *server.node);
     COHORT_CHECK(server.node->coop.add_group(net.now(), copy(server.options)));
-    return server.group()->set_policy(net.now(), policies[i], lines, 16);
+    return server.group()->set_policy(net.now(), policies[i], lines, sender_id_bits);
   }
   void start_all() {
     for (std::size_t i = 0; i < servers.size(); ++i) ASSERT_TRUE(start(i));
@@ -167,6 +167,7 @@ class CoopGroup : public testing::Test {
   Net net{3};
   std::vector<std::unique_ptr<CoopServer>> servers;
   std::set<std::pair<IpAddress, IpAddress>> cuts;
+  std::uint8_t sender_id_bits = 16;
   ike::AuthMethod auth = ike::AuthMethod::pre_shared_key;
   std::vector<coop::LineSpec> lines{{"kek", 1, 80'000, 100'000}, {"sa 10", 2, 16'000, 20'000}};
   std::vector<std::vector<coop::PolicyEntry>> policies{8, {{"sa 10 lifetime", "20"}}};

@@ -24,6 +24,13 @@ class CoopState : public CoopGroup {
   [[nodiscard]] std::size_t members(std::size_t at) const {
     return servers[at]->group()->replica().all(Kind::member).size();
   }
+  /// Ids for a member; none is ever there twice.
+  void take(std::size_t at, std::size_t count, std::set<std::uint32_t>& handed_out) {
+    const auto ids = servers[at]->group()->take_sender_ids(net.now(), count);
+    if (!ids) return;
+    EXPECT_EQ(ids->size(), count);
+    for (const std::uint32_t id : *ids) EXPECT_TRUE(handed_out.insert(id).second) << id;
+  }
   [[nodiscard]] std::uint32_t purge_number(std::size_t at) const {
     return servers[at]->group()->sid_epoch();
   }
@@ -290,16 +297,117 @@ TEST_F(CoopState, SenderIdsOfServersNeverMeetAlsoInAPartition) {
   std::set<std::uint32_t> handed_out;
   for (int round = 0; round < 30; ++round) {
     net.run_for(seconds(1));
-    for (auto& server : servers) {
-      for (const auto& range : server->group()->sender_ids()) {
-        const std::uint32_t id = range.first + static_cast<std::uint32_t>(round) * 7;
-        if (id >= range.end) continue;
-        EXPECT_TRUE(handed_out.insert(id).second) << id;
-        server->group()->spent_sender_ids(net.now(), id + 1);
-      }
-    }
+    for (std::size_t i = 0; i < 4; ++i) take(i, 5, handed_out);
   }
-  EXPECT_GE(handed_out.size(), 100u);
+  EXPECT_GE(handed_out.size(), 500u);
+}
+
+TEST_F(CoopState, AServerThatRunsOutBorrowsAndThenThePrimaryBeginsFreshKeys) {
+  sender_id_bits = 8;
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  const std::uint32_t space = servers[0]->group()->sid_epoch();
+  std::set<std::uint32_t> handed_out;
+  // All by the secondary: its half, then what the other one lends.
+  for (int i = 0; i < 400 && servers[1]->group()->sid_epoch() == space; ++i) {
+    take(1, 4, handed_out);
+    net.run_for(milliseconds(100));
+  }
+  EXPECT_GE(handed_out.size(), 220u);
+  EXPECT_LE(handed_out.size(), 256u);
+  ASSERT_NE(servers[1]->group()->sid_epoch(), space) << "the primary heard of the need";
+  EXPECT_TRUE(settle(0));
+  EXPECT_EQ(servers[0]->group()->status(net.now()).epoch_cause, "sender ids");
+  handed_out.clear();
+  for (int i = 0; i < 100 && handed_out.empty(); ++i) {
+    net.run_for(milliseconds(100));
+    take(1, 4, handed_out);
+  }
+  EXPECT_EQ(handed_out.size(), 4u);
+}
+
+TEST_F(CoopState, AtMergeTheLackOfSenderIdsWaitsForTheOthers) {
+  sender_id_bits = 8;
+  make(2);
+  for (auto& server : servers)
+    server->options.evict_in_partition = coop::EvictInPartition::at_merge;
+  start_all();
+  ASSERT_TRUE(settle(0));
+  const std::string before = servers[0]->epoch();
+  part(0, 1);
+  net.run_for(seconds(10));
+  std::set<std::uint32_t> handed_out;
+  for (int i = 0; i < 100; ++i) {
+    take(0, 4, handed_out);
+    net.run_for(milliseconds(100));
+  }
+  EXPECT_GE(handed_out.size(), 8u);
+  EXPECT_LE(handed_out.size(), 128u);
+  EXPECT_EQ(servers[0]->epoch(), before);
+  heal();
+  ASSERT_TRUE(settle(0));
+  const std::size_t so_far = handed_out.size();
+  for (int i = 0; i < 50; ++i) {
+    take(0, 4, handed_out);
+    net.run_for(milliseconds(100));
+  }
+  EXPECT_GT(handed_out.size(), so_far);
+}
+
+// While the peer was away it handed out ids that only its disk knew, and then that disk is an old
+// image.
+TEST_F(CoopState, AnOldImageOfAPartitionHandsOutNoIdTwice) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(2));
+  const MemoryStore image = servers[0]->host.store;
+  part(0, 1);
+  net.run_for(seconds(10));
+  std::set<std::uint32_t> handed_out;
+  for (int i = 0; i < 300; ++i) {
+    take(0, 50, handed_out);
+    net.run_for(milliseconds(50));
+    if (servers[0]->group()->status(net.now()).epoch_number != 1) break;
+  }
+  EXPECT_GE(handed_out.size(), 2000u);
+  servers[0]->crash();
+  servers[0]->host.store = image;
+  heal();
+  ASSERT_TRUE(start(0));
+  ASSERT_TRUE(settle(1));
+  for (int i = 0; i < 20; ++i) {
+    take(0, 50, handed_out);
+    net.run_for(milliseconds(200));
+  }
+}
+
+TEST_F(CoopState, ALoneServerWithAnOldImageHandsOutNothingUnderTheOldKeys) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(2));
+  const MemoryStore image = servers[0]->host.store;
+  std::set<std::uint32_t> handed_out;
+  for (int i = 0; i < 50; ++i) {
+    take(0, 50, handed_out);
+    net.run_for(milliseconds(200));
+  }
+  const std::string epoch = servers[0]->epoch();
+  for (auto& server : servers) server->crash();
+  servers[0]->host.store = image;
+  ASSERT_TRUE(start(0));
+  ASSERT_TRUE(settle(0));
+  EXPECT_EQ(servers[0]->epoch(), epoch) << "nobody needs one yet: the keys stay";
+  EXPECT_FALSE(servers[0]->group()->take_sender_ids(net.now(), 1));
+  ASSERT_TRUE(net.run_until([&] { return servers[0]->epoch() != epoch; }, seconds(5)));
+  handed_out.clear();  // other keys
+  for (int i = 0; i < 20; ++i) {
+    take(0, 50, handed_out);
+    net.run_for(milliseconds(200));
+  }
+  EXPECT_GE(handed_out.size(), 500u);
 }
 
 TEST_F(CoopState, SenderIdsAreNotUsedTwiceAcrossARestart) {

@@ -250,7 +250,7 @@ TEST_F(CoopGroup, ADifferenceIsReportedByNameOnBothSides) {
   EXPECT_FALSE(servers[1]->group()->status(net.now()).drifted);
 }
 
-TEST_F(CoopGroup, ADriftedServerIsTheLastChoice) {
+TEST_F(CoopGroup, ADriftedServerDoesNotLeadUntilItIsTold) {
   make(3);
   policies[1][0].value = "7200";  // priority 90, but different
   start_all();
@@ -259,7 +259,17 @@ TEST_F(CoopGroup, ADriftedServerIsTheLastChoice) {
   servers[0]->crash();
   ASSERT_TRUE(settle(2));
   servers[2]->crash();
-  EXPECT_TRUE(settle(1));  // better than nobody
+  net.run_for(seconds(60));
+  EXPECT_FALSE(servers[1]->primary());
+  EXPECT_EQ(servers[1]->host.count(events::no_primary), 1u);
+  EXPECT_TRUE(servers[1]->group()->status(net.now()).leaderless);
+  servers[1]->group()->lead(net.now());
+  EXPECT_TRUE(settle(1));
+  // Its policy is then the one that others are measured by.
+  ASSERT_TRUE(start(0));
+  ASSERT_TRUE(settle(1));
+  net.run_for(seconds(3));
+  EXPECT_TRUE(servers[0]->group()->status(net.now()).drifted);
 }
 
 TEST_F(CoopGroup, ADriftedServerLeadsIfItIsTold) {

@@ -409,8 +409,12 @@ void add_coop_commands(Program& program, CLI::App& app) {
   std::string& group = word(program);
   CLI::App* elect = coop->add_subcommand("elect", "Elect the primary anew, by rank");
   elect->add_option("GROUP", group, "Its name")->required();
-  elect->callback([&program, &group] {
-    ask(program, "coop elect", {{"group", group}}, done_text("Election started."));
+  bool& lead = program.flags.emplace_back(false);
+  elect->add_flag("--lead-when-different", lead,
+                  "This key server's policy is the right one though it differs from the primary's");
+  elect->callback([&program, &group, &lead] {
+    ask(program, "coop elect", {{"group", group}, {"lead_when_different", lead}},
+        done_text("Election started."));
   });
   CLI::App* compromise = coop->add_subcommand(
       "compromise", "Somebody may know the keys: begin fresh ones; every member registers again");

@@ -98,6 +98,10 @@ std::string render_ks_coop(const Json& groups) {
     fmt::format_to(out, "        Keys: {}, epoch {} ({}), {} members\n",
                    text_of(group, "key_source"), number_of(group, "epoch"),
                    text_of(group, "epoch_cause", "none"), number_of(group, "members"));
+    fmt::format_to(out, "        Generation: KEK {}, TEK {}\n", number_of(group, "kek_generation"),
+                   number_of(group, "tek_generation"));
+    if (flag_of(group, "waits_for_operator"))
+      fmt::format_to(out, "        No primary: the policies differ, an operator must decide\n");
     fmt::format_to(out, "        Sender ids: {} leased, {} left\n", number_of(group, "sids_leased"),
                    number_of(group, "sids_left"));
     render_timers(out, group);

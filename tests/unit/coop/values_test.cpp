@@ -123,7 +123,7 @@ TEST(CoopLeases, OverlapIsFoundWithinASidEpochOnly) {
 }
 
 TEST(CoopLeases, HostileValuesAreRefused) {
-  const Lease good{1, 16, 16, 20, address("10.0.0.1")};
+  const Lease good{1, 16, 16, 20, address("10.0.0.1"), 18};
   EXPECT_EQ(*decode_lease(lease_key(good), encode_lease(good)), good);
   Lease bad = good;
   bad.count = 0xffffffff;

@@ -161,6 +161,24 @@ TEST_F(CoOperation, WhatTheOperatorSees) {
   EXPECT_TRUE(run_until([&] { return coop(1)["epoch"] > primary["epoch"] && settled(0); }));
 }
 
+TEST_F(CoOperation, MetricsComeFromLiveState) {
+  start_both();
+  const std::string text = servers_[0].daemon->runtime().metrics.text();
+  for (const char* line :
+       {R"(cohort_coop_role{group="GETVPN",role="Primary"} 1)",
+        R"(cohort_coop_role{group="GETVPN",role="Secondary"} 0)",
+        R"(cohort_coop_peer_state{group="GETVPN",peer="127.0.0.2",state="Alive"} 1)",
+        R"(cohort_coop_peer_synchronized{group="GETVPN",peer="127.0.0.2"} 1)",
+        R"(cohort_coop_peer_lag_changes{group="GETVPN",peer="127.0.0.2"} 0)",
+        R"(cohort_coop_epoch{group="GETVPN"} 1)",
+        R"(cohort_coop_announcements_total{group="GETVPN",peer="127.0.0.2",direction="in"})"})
+    EXPECT_THAT(text, HasSubstr(line));
+  EXPECT_THAT(servers_[1].daemon->runtime().metrics.text(),
+              HasSubstr(R"(cohort_coop_role{group="GETVPN",role="Secondary"} 1)"));
+  const auto seen = coop(0)["peers"][0]["announces_received"].get<unsigned>();
+  ASSERT_TRUE(run_until([&] { return coop(0)["peers"][0]["announces_received"] > seen; }));
+}
+
 TEST_F(CoOperation, StateOnTheDiskIsSealedAndBothComeBackWithTheGroup) {
   start_both();
   const Json before = coop(0);
