@@ -16,8 +16,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "breaks"
 BUILD = "build/release"
-COPIED = ["meson.build", "meson_options.txt", "meson.options", "controlplane", "coop", "gdoi", "pki",
-          "config", "dataplane", "perf", "tests", "packaging", "docs"]
+COPIED = ["meson.build", "meson_options.txt", "meson.options", "controlplane", "coop", "gdoi",
+          "pki", "config", "dataplane", "perf", "tests", "packaging", "docs"]
 
 # name, file, what is there, what stands there instead, run, oracle
 BREAKS = [
@@ -58,7 +58,7 @@ BREAKS = [
     ("pseudotimes drift apart and merge to nothing", "coop/pseudotime.cpp",
      "if (heard_ms >= sane_ms || heard_ms <= now_ms(now)) return;", "return; (void)heard_ms;",
      "--scenario split-brain-with-drift", ""),
-    ("sender ids are used before they are reserved", "coop/group_epochs.cpp",
+    ("sender ids are used before they are reserved", "coop/group_senders.cpp",
      "lease.next = own.asked;", "lease.next = lease.first;",
      "--seeds 60 --from 1 --jobs 2", "nonce_reuse"),
     ("a deleted key is taken again", "gdoi/member_keys.cpp",
@@ -81,8 +81,9 @@ def sources():
 
 def build():
     if not (SCRATCH / BUILD / "build.ninja").exists():
-        subprocess.run(["meson", "setup", BUILD, "--buildtype=release", "-Dwerror=false"], cwd=SCRATCH, check=True,
-                       stdout=subprocess.DEVNULL, env={"CXX": COMPILER, **os.environ})
+        subprocess.run(["meson", "setup", BUILD, "--buildtype=release", "-Dwerror=false"],
+                       cwd=SCRATCH, check=True, stdout=subprocess.DEVNULL,
+                       env={"CXX": COMPILER, **os.environ})
     done = subprocess.run(["ninja", "-C", BUILD, "--quiet", "tests/sim/sim"], cwd=SCRATCH,
                           capture_output=True, text=True)
     return done.returncode == 0, done.stdout[-2000:]
@@ -130,8 +131,8 @@ def main():
         file.write_text(whole)
         caught = built and code != 0 and (not oracle or oracle in objections)
         bad += not caught
-        print(f"{row:2} {'caught' if caught else 'MISSED'}  {name}: {', '.join(objections) or said}",
-              flush=True)
+        print(f"{row:2} {'caught' if caught else 'MISSED'}  {name}: "
+              f"{', '.join(objections) or said}", flush=True)
     return 1 if bad else 0
 
 
