@@ -10,6 +10,8 @@ namespace {
 
 using std::chrono::seconds;
 
+constexpr std::size_t retired_max = 4096;
+
 bool names(const MemberEntry& entry, std::uint32_t spi) {
   return std::find(entry.spis.begin(), entry.spis.end(), spi) != entry.spis.end();
 }
@@ -147,6 +149,9 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
     }
   }
   keep_unnamed(entries, fresh, same_kek);
+  for (const auto& [spi, tek] : teks_) {
+    if (!fresh.contains(spi)) retire(tek);
+  }
   teks_ = std::move(fresh);
   entries_ = std::move(entries);
   if (!ids.ids.empty()) {
@@ -158,7 +163,9 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
 
 /// TEKs of ours that a registration does not name: others may still send with them, so we receive
 /// on them until their end. One that came by a rekey under the same KEK and lives longer than what
-/// is offered has overtaken the registration, and stays what it is.
+/// is offered has overtaken the registration, and stays what it is. The others keep the sender ids
+/// that they had: a key server that has lost its state lends the same ids again, for its new keys,
+/// and the workers send with the old ones until they have seen the new policy.
 void MemberKeys::keep_unnamed(std::vector<MemberEntry>& entries,
                               std::map<std::uint32_t, MemberTek>& fresh, bool same_kek) {
   for (const MemberEntry& old : entries_) {
@@ -181,6 +188,7 @@ void MemberKeys::keep_unnamed(std::vector<MemberEntry>& entries,
         continue;
       }
       kept->second.receive_only_now = true;
+      if (!kept->second.own_sender_ids) kept->second.own_sender_ids = sender_ids_;
       entry->spis.insert(entry->spis.begin() + static_cast<std::ptrdiff_t>(older++), spi);
     }
   }
@@ -273,7 +281,7 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
     if (sa->replay_window) entry.replay_window = sa->replay_window;
     added.at(sa->spi).replay_window = entry.replay_window;
     if (!teks_.contains(sa->spi)) {
-      const bool spent = !holds_sender_id() || retired_.contains(sa->spi);
+      const bool spent = !holds_sender_id() || !may_count_anew(sa->spi);
       if (dataplane::shape_of(sa->suite).aead && sa->may_send && spent) {
         change.lacks_sender_id = true;  // RFC 6407 section 4.4: must not be installed
         continue;
@@ -292,7 +300,19 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
   return change;
 }
 
+/// Whatever may still bring it back, these sender ids have been used with it.
+void MemberKeys::retire(const MemberTek& tek) {
+  if (!dataplane::shape_of(tek.tek.suite).aead || retired_.size() == retired_max) return;
+  retired_.insert(tek.tek.spi);
+}
+
+/// Whether our sender ids have not been used with it yet, as far as we remember.
+bool MemberKeys::may_count_anew(std::uint32_t spi) const {
+  return retired_.size() < retired_max && !retired_.contains(spi);
+}
+
 void MemberKeys::drop(std::uint32_t spi) {
+  if (const auto tek = teks_.find(spi); tek != teks_.end()) retire(tek->second);
   teks_.erase(spi);
   for (MemberEntry& entry : entries_) std::erase(entry.spis, spi);
 }
@@ -325,7 +345,6 @@ void MemberKeys::delete_exclusions(const DeletePayload& del) {
 }
 
 bool MemberKeys::expire(TimePoint now) {
-  std::erase_if(retired_, [now](const auto& entry) { return entry.second <= now; });
   std::vector<std::uint32_t> ended, deleted;
   for (const auto& [spi, tek] : teks_) {
     if (tek.delete_at && *tek.delete_at <= now) {
@@ -340,7 +359,6 @@ bool MemberKeys::expire(TimePoint now) {
     for (const MemberEntry& entry : entries_) {
       if (names(entry, spi)) emptied.push_back(entry.acl);
     }
-    retired_[spi] = teks_.at(spi).tek.expires;
     drop(spi);
   }
   if (!teks_.empty()) {
@@ -364,6 +382,7 @@ void MemberKeys::wipe() {
   kek_.reset();
   previous_kek_.reset();
   sender_ids_ = {};
+  retired_.clear();
 }
 
 MemberKek* MemberKeys::kek_of(const ike::Header& header) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,9 @@ struct MemberTek {
   std::optional<std::uint16_t> replay_window;  ///< as the key server said
   /// Not in the latest registration: others may still send with it, we don't.
   bool receive_only_now = false;
+  /// With `receive_only_now`: the sender ids that we had for it. Those of a later registration may
+  /// be another member's under this key.
+  std::optional<GrantedSenderIds> own_sender_ids;
   std::optional<TimePoint> delete_at;
 };
 
@@ -102,7 +106,9 @@ class MemberKeys {
   void reorder(const OfferedPolicy& policy);
   void delete_teks(TimePoint when, TimePoint now, const DeletePayload& del, Change& change);
   void delete_exclusions(const DeletePayload& del);
+  void retire(const MemberTek& tek);
   void drop(std::uint32_t spi);
+  [[nodiscard]] bool may_count_anew(std::uint32_t spi) const;
   [[nodiscard]] bool holds_sender_id() const { return !sender_ids_.ids.empty(); }
 
   const GroupMemberOptions& options_;
@@ -110,10 +116,11 @@ class MemberKeys {
   std::map<std::uint32_t, MemberTek> teks_;
   std::optional<MemberKek> kek_, previous_kek_;
   GrantedSenderIds sender_ids_;
-  /// Counter-mode TEKs that were deleted before their end, and when that is. If one came back (from
-  /// a key server that has not heard of the deletion), our sender ids would count from 0 under it
-  /// once more: it is not taken before we have others.
-  std::map<std::uint32_t, TimePoint> retired_;
+  /// Counter-mode TEKs that we have had with these sender ids and dropped. If one came back (from a
+  /// key server that has not heard of its deletion, or in a rekey that was under way for long), our
+  /// sender ids would count from 0 under it once more: it is not taken before we have others.
+  /// Bounded; when full, no TEK is taken.
+  std::set<std::uint32_t> retired_;
   std::chrono::seconds activation_delay_{0};
 };
 

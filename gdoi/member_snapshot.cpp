@@ -134,8 +134,9 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
     sa.integrity_key = tek.tek.integrity_key.clone();
     sa.salt = tek.tek.salt.clone();
     if (dataplane::shape_of(tek.tek.suite).aead) {
-      sa.sender_ids = sender_ids_.ids;
-      sa.sid_bits = sender_ids_.bits;
+      const GrantedSenderIds& granted = tek.own_sender_ids ? *tek.own_sender_ids : sender_ids_;
+      sa.sender_ids = granted.ids;
+      sa.sid_bits = granted.bits;
     }
     const std::uint16_t window = tek.replay_window.value_or(options_.replay_window);
     sa.replay = window == 0 ? dataplane::ReplayKind::none : dataplane::ReplayKind::counter;

@@ -60,6 +60,29 @@ class MemberKeysTest : public testing::Test {
     packet.keys = std::move(material);
     offer.kd.packets.push_back(std::move(packet));
   }
+  /// A TEK of a counter mode.
+  static void offer_counter_tek(Offer& offer, std::uint32_t spi) {
+    offer_tek(offer, spi);
+    std::get<OfferedSa>(offer.policy.items.back()).suite = dataplane::Suite::aes_128_gcm_16;
+    TekKeys material;
+    material.algorithm_key = Secret(Bytes(20, 3));  // with the salt
+    offer.kd.packets.back().keys = std::move(material);
+  }
+  /// Registers for one counter-mode TEK under a KEK, with one sender id.
+  void register_for(std::uint32_t spi, std::uint8_t kek, std::uint32_t sender_id) {
+    Offer offer;
+    offer_kek(offer, kek, true);
+    offer_counter_tek(offer, spi);
+    offer.kd.packets.push_back(make_key_packet(std::vector{sender_id}, 16));
+    const Status taken = keys.install(start, offer.policy, offer.kd, 0u);
+    ASSERT_TRUE(taken) << taken.error().text();
+  }
+  /// What the dataplane may send with under a TEK.
+  std::vector<std::uint32_t> sender_ids_of(std::uint32_t spi) const {
+    for (const dataplane::Sa& sa : keys.snapshot(start).sas)
+      if (sa.spi == spi) return sa.sender_ids;
+    return {};
+  }
   Result<MemberKeys::Change> push(Offer offer, std::vector<DeletePayload> deletes,
                                   std::uint8_t under) {
     PushContent content;
@@ -146,6 +169,59 @@ TEST_F(MemberKeysTest, what_the_policy_wants_sent_is_not_usable_by_receiving) {
   ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
   EXPECT_TRUE(keys.usable(start));
   EXPECT_FALSE(keys.usable(start + 300s)) << "it has ended";
+}
+
+// A rekey that was under way for longer than its key lives, or that waited in our socket.
+TEST_F(MemberKeysTest, a_key_that_has_ended_does_not_come_back_to_the_same_sender_ids) {
+  register_for(0x1000, 1, 7);
+  ASSERT_TRUE(keys.expire(start + 300s));
+  ASSERT_TRUE(keys.teks().empty());
+  Offer late;
+  offer_counter_tek(late, 0x1000);
+  offer_counter_tek(late, 0x1001);
+  const auto change = push(std::move(late), {}, 1);
+  ASSERT_TRUE(change) << change.error().text();
+  EXPECT_TRUE(change->lacks_sender_id);
+  EXPECT_FALSE(keys.teks().contains(0x1000)) << "its counters would begin at 0 once more";
+  EXPECT_TRUE(keys.teks().contains(0x1001));
+  register_for(0x1000, 1, 8);
+  EXPECT_EQ(sender_ids_of(0x1000), std::vector{8u}) << "with another id it may";
+}
+
+// After a reset a key server lends its ids from the first on, and the workers send with the old key
+// until they have seen the new policy.
+TEST_F(MemberKeysTest, new_sender_ids_are_not_for_the_keys_before_a_reset) {
+  register_for(0x1000, 1, 7);
+  register_for(0x2000, 2, 0);
+  EXPECT_EQ(keys.send_spi(keys.entries().at(0), start), 0x2000u);
+  EXPECT_EQ(sender_ids_of(0x2000), std::vector{0u});
+  EXPECT_EQ(sender_ids_of(0x1000), std::vector{7u}) << "0 may be another member's under it";
+  register_for(0x3000, 3, 1);
+  EXPECT_EQ(sender_ids_of(0x3000), std::vector{1u});
+  EXPECT_EQ(sender_ids_of(0x2000), std::vector{0u});
+  EXPECT_EQ(sender_ids_of(0x1000), std::vector{7u});
+}
+
+// What remembers the dropped keys is bounded, and forgets none: beyond that only new ids help.
+TEST_F(MemberKeysTest, a_full_memory_of_dropped_keys_takes_none_before_other_sender_ids) {
+  register_for(0x1000, 1, 7);
+  std::uint32_t spi = 0x10000;
+  bool lacks = false;
+  for (int i = 0; i < 5000 && !lacks; ++i, ++spi) {
+    Offer next;
+    offer_counter_tek(next, spi);
+    const auto change = push(std::move(next), {delete_tek(spi - 1)}, 1);
+    ASSERT_TRUE(change) << change.error().text();
+    lacks = change->lacks_sender_id;
+  }
+  ASSERT_TRUE(lacks);
+  register_for(0x1000, 1, 8);
+  Offer next;
+  offer_counter_tek(next, spi);
+  const auto change = push(std::move(next), {}, 1);
+  ASSERT_TRUE(change) << change.error().text();
+  EXPECT_FALSE(change->lacks_sender_id);
+  EXPECT_TRUE(keys.teks().contains(spi));
 }
 
 TEST(PushSize, of_what_cannot_be_divided_is_bounded_when_it_is_configured) {
