@@ -11,6 +11,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::size_t retired_max = 4096;
+constexpr std::size_t past_seqs_max = 64;
 
 bool names(const MemberEntry& entry, std::uint32_t spi) {
   return std::find(entry.spis.begin(), entry.spis.end(), spi) != entry.spis.end();
@@ -104,9 +105,22 @@ void MemberKeys::refresh_rekey_sa(TimePoint now, const OfferedKek& offer, std::u
 
 /// The old one stays a while: the key server may repeat its last rekey under it.
 void MemberKeys::replace_rekey_sa(MemberKek fresh, std::uint32_t seq) {
+  if (previous_kek_ && previous_kek_->kek.spi == fresh.kek.spi) remember_seq(previous_kek_);
   fresh.seq = seq;
-  if (kek_) previous_kek_ = std::move(kek_);
+  for (const auto& [spi, last] : past_seqs_)
+    if (spi == fresh.kek.spi) fresh.seq = std::max(fresh.seq, last);
+  if (kek_) {
+    remember_seq(previous_kek_);
+    previous_kek_ = std::move(kek_);
+  }
   kek_ = std::move(fresh);
+}
+
+void MemberKeys::remember_seq(std::optional<MemberKek>& gone) {
+  if (!gone) return;
+  if (past_seqs_.size() == past_seqs_max) past_seqs_.pop_front();
+  past_seqs_.emplace_back(gone->kek.spi, gone->seq);
+  gone.reset();
 }
 
 Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdPayload& kd,
@@ -122,10 +136,10 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
   }
   if (same_kek) refresh_rekey_sa(now, *policy.kek, seq.value_or(0));
   if (fresh_kek) replace_rekey_sa(std::move(*fresh_kek), seq.value_or(0));
-  if (!policy.kek) kek_.reset();
+  if (!policy.kek) remember_seq(kek_);
   // What still comes under an older KEK is older than this registration: a "delete everything"
   // that was on its way would take the new keys.
-  if (!same_kek) previous_kek_.reset();
+  if (!same_kek) remember_seq(previous_kek_);
 
   std::vector<MemberEntry> entries;
   for (const auto& item : policy.items) {
@@ -261,8 +275,8 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
     if (del.protocol == protocol_esp) delete_teks(when, now, del, change);
   }
   if (change.kek_deleted) {
-    kek_.reset();
-    previous_kek_.reset();
+    remember_seq(kek_);
+    remember_seq(previous_kek_);
   }
   change.all_teks_deleted = change.deleted_teks != 0 && teks_.empty();
   if (!policy) return change;
@@ -370,7 +384,7 @@ bool MemberKeys::expire(TimePoint now) {
   bool kek_ended = false;
   for (auto* kek : {&kek_, &previous_kek_}) {
     if (!*kek || (*kek)->kek.expires > now) continue;
-    kek->reset();
+    remember_seq(*kek);
     kek_ended = true;
   }
   return kek_ended || !ended.empty() || !deleted.empty();
@@ -379,8 +393,8 @@ bool MemberKeys::expire(TimePoint now) {
 void MemberKeys::wipe() {
   entries_.clear();
   teks_.clear();
-  kek_.reset();
-  previous_kek_.reset();
+  remember_seq(kek_);
+  remember_seq(previous_kek_);
   sender_ids_ = {};
   retired_.clear();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -99,6 +100,7 @@ class MemberKeys {
                                                                const MemberKek* signer) const;
   void refresh_rekey_sa(TimePoint now, const OfferedKek& offer, std::uint32_t seq);
   void replace_rekey_sa(MemberKek fresh, std::uint32_t seq);
+  void remember_seq(std::optional<MemberKek>& gone);
   [[nodiscard]] bool deletes_kek(const PushContent& content) const;
   [[nodiscard]] const MemberKek* rekey_sa(const KekSpi& spi) const;
   void keep_unnamed(std::vector<MemberEntry>& entries, std::map<std::uint32_t, MemberTek>& fresh,
@@ -121,6 +123,9 @@ class MemberKeys {
   /// sender ids would count from 0 under it once more: it is not taken before we have others.
   /// Bounded; when full, no TEK is taken.
   std::set<std::uint32_t> retired_;
+  /// SEQ under Rekey SAs that we no longer have, older first; bounded. If one came back, from a key
+  /// server that has not heard of its deletion, rekeys of before could be played to us again.
+  std::deque<std::pair<KekSpi, std::uint32_t>> past_seqs_;
   std::chrono::seconds activation_delay_{0};
 };
 

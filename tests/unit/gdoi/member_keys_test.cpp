@@ -125,6 +125,32 @@ TEST_F(MemberKeysTest, a_kek_is_deleted_and_another_taken_in_one_message) {
   }
 }
 
+// A key server that has not heard of the deletion gives it out again, with an older SEQ: rekeys of
+// before, the Delete among them, must not be taken a second time.
+TEST_F(MemberKeysTest, a_rekey_sa_that_comes_back_goes_on_where_it_was) {
+  install_first();
+  ike::Header header;
+  header.initiator.fill(1);
+  header.responder.fill(1);
+  ASSERT_NE(keys.kek_of(header), nullptr);
+  keys.kek_of(header)->seq = 800;
+  PushContent content;
+  content.deletes = {delete_kek(Bytes(16, 0))};
+  ASSERT_TRUE(keys.update(start, std::nullopt, content, kek_spi(1)));
+  ASSERT_FALSE(keys.kek());
+  install_first();  // SEQ 0, says the key server
+  ASSERT_TRUE(keys.kek());
+  EXPECT_EQ(keys.kek()->seq, 800u);
+  keys.kek_of(header)->seq = 900;
+  Offer other;
+  offer_kek(other, 2, true);
+  offer_tek(other, 0x2000);
+  ASSERT_TRUE(keys.install(start, other.policy, other.kd, 5u));
+  EXPECT_EQ(keys.kek()->seq, 5u);
+  install_first();
+  EXPECT_EQ(keys.kek()->seq, 900u);
+}
+
 TEST_F(MemberKeysTest, a_push_that_cannot_be_taken_whole_deletes_nothing) {
   install_first();
   Offer wrong;
