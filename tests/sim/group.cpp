@@ -415,10 +415,16 @@ void Group::update_policy(const gdoi::GroupPolicy& policy) {
   options_.policy = complete(policy);  // what a reboot finds in its configuration
   (void)all_servers_speak();           // whose SPIs are known then
   withdraw_all();
-  for (std::size_t i = 0; i < servers(); ++i)
-    command(i, [&](GroupProgram& running, TimePoint at) {
-      (void)running.key_server->update_policy(at, options_.policy);
-    });
+  for (std::size_t i = 0; i < servers(); ++i) set_policy(i);
+}
+
+/// A key server that is paused gets it when it runs again.
+void Group::set_policy(std::size_t i) {
+  policy_due_.erase(i);
+  if (server(i).paused()) policy_due_.insert(i);
+  command(i, [&](GroupProgram& running, TimePoint at) {
+    (void)running.key_server->update_policy(at, options_.policy);
+  });
 }
 
 void Group::learn_removals(std::size_t i, const gdoi::KsGroupStatus& status) {
@@ -507,6 +513,7 @@ void Group::start_anew(std::size_t i) {
 }
 
 void Group::tick() {
+  for (const std::size_t i : std::set(policy_due_)) set_policy(i);
   outside_.judge.on_tick(now());
   outside_.scheduler.after(tick_interval, [this] { tick(); });
 }

@@ -186,6 +186,7 @@ class Group {
   [[nodiscard]] std::string describe_member(std::size_t i, const gdoi::KsGroupStatus& primary,
                                             const std::set<std::uint32_t>& newest);
   [[nodiscard]] std::optional<gdoi::KsGroupStatus> ask_server(std::size_t i);
+  void set_policy(std::size_t i);
   void tick();
 
   /// A status of a large group costs more than many events: kept until the next event.
@@ -207,6 +208,7 @@ class Group {
   std::set<std::uint32_t> known_;                  ///< every SPI that a server has shown
   std::map<std::size_t, std::string> identities_;  ///< of members that one tried to remove
   std::vector<std::set<std::size_t>> removed_at_;  ///< by server: the removed members that it lists
+  std::set<std::size_t> policy_due_;               ///< servers that missed a change of policy
   bool time_bent_ = false;
 };
 

@@ -48,26 +48,34 @@ void KeyOracle::on_installed(const Host& host, const dataplane::Snapshot& snapsh
     if (fresh && calm_) check_held(sa.spi);
     if (genuine_.contains(sa.spi) || forgiving_) continue;
     learn();
+    // An epoch that another follows at once is in force for no time: no status ever shows its keys.
+    for (std::size_t i = 0; i < group_.servers() && !genuine_.contains(sa.spi); ++i)
+      if (held_at(i, sa.spi)) genuine_.insert(sa.spi);
     if (!genuine_.contains(sa.spi)) unknown_.try_emplace(sa.spi, host.name());
   }
 }
 
+/// Whether an epoch that this key server holds, if it is up, has a key with this SPI.
+bool KeyOracle::held_at(std::size_t server, std::uint32_t spi) {
+  constexpr std::uint32_t generations_max = 10'000;
+  const auto* group = group_.coop_group(server);
+  if (group == nullptr) return false;
+  for (const auto* item : group->replica().all(coop::Kind::epoch)) {
+    coop::EpochId id{};
+    std::copy_n(item->id.key.begin(), id.size(), id.begin());
+    const auto epoch = coop::decode_epoch(id, item->value.view());
+    if (!epoch) continue;
+    for (const auto& chain : epoch->chains)
+      if (spi - chain.spi(chain.generation) < generations_max) return true;
+  }
+  return false;
+}
+
 /// Every key server that is up holds an epoch with this key: whichever dies, another can go on.
 void KeyOracle::check_held(std::uint32_t spi) {
-  constexpr std::uint32_t generations_max = 10'000;
   for (std::size_t i = 0; i < group_.servers(); ++i) {
-    const auto* group = group_.coop_group(i);
-    if (group == nullptr || group_.server(i).paused()) continue;
-    bool held = false;
-    for (const auto* item : group->replica().all(coop::Kind::epoch)) {
-      coop::EpochId id{};
-      std::copy_n(item->id.key.begin(), id.size(), id.begin());
-      const auto epoch = coop::decode_epoch(id, item->value.view());
-      if (!epoch) continue;
-      for (const auto& chain : epoch->chains)
-        held = held || spi - chain.spi(chain.generation) < generations_max;
-    }
-    if (!held)
+    if (group_.coop_group(i) == nullptr || group_.server(i).paused()) continue;
+    if (!held_at(i, spi))
       group_.judge().accuse(oracle::held_by_peers, group_.now(),
                             fmt::format("a member has SPI {:08x}, of which {} knows nothing", spi,
                                         group_.server(i).name()));
@@ -222,12 +230,7 @@ void SequenceOracle::learn_keks() {
   }
 }
 
-void SequenceOracle::on_event(const Host& host, const Event& event) {
-  // Whose Rekey SA was deleted may get the same one again, from a key server that has not heard of
-  // the deletion; SEQ is then what the registration says.
-  if (event.kind == &gdoi::events::gm_delete && event.text().find("kek=yes") != std::string::npos)
-    bereft_.insert(&host);
-  if (event.kind == &gdoi::events::gm_regs_compl && bereft_.erase(&host) > 0) on_boot(host);
+void SequenceOracle::on_event(const Host& host, const Event&) {
   if (learning_ || group_.servers() == 1 || !group_.is_server(host)) return;
   learning_ = true;
   group_.outside().scheduler.after(Duration(0), [this] {

@@ -49,6 +49,7 @@ class KeyOracle final : public Observer {
  private:
   void learn();
   void check_held(std::uint32_t spi);
+  [[nodiscard]] bool held_at(std::size_t server, std::uint32_t spi);
   Group& group_;
   std::unordered_map<std::uint32_t, std::uint64_t> key_of_;
   std::set<std::uint32_t> genuine_;
@@ -108,7 +109,6 @@ class SequenceOracle final : public Observer {
   std::map<KekSpi, gdoi::Kek> keks_;
   std::map<KekSpi, Sent> sent_;
   std::map<std::pair<const Host*, Bytes>, std::uint32_t> acknowledged_;
-  std::set<const Host*> bereft_;            ///< members whose Rekey SA was deleted
   std::map<Bytes, std::uint32_t> highest_;  ///< acknowledged by anybody, by KEK SPI
   std::uint64_t pushes_ = 0, read_ = 0;
   std::uint64_t acknowledgements_ = 0;
