@@ -159,8 +159,9 @@ void Authority::tell_removed(TimePoint now, const ItemKey& id, const Item* item)
     removed_.erase(known);
     return;
   }
-  const ByteView text = item->value.view();
-  removed_[id] = std::string(text.begin(), text.end());
+  const auto removed = decode_removed(item->value.view());
+  if (!removed || removed->identity.empty()) return;
+  removed_[id] = removed->identity;
   client_->on_identity_removed(now, removed_[id]);
 }
 
@@ -250,8 +251,8 @@ TimePoint Authority::next_change(TimePoint now) const {
   return group_.next_generation(now);
 }
 
-std::uint32_t Authority::next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
-                                  std::uint32_t last_used) {
+Result<std::uint32_t> Authority::next_seq(TimePoint now, const gdoi::KekSpi& kek,
+                                          TimePoint kek_made, std::uint32_t last_used) {
   return group_.take_seq(now, kek, last_used, group_.time().now_ms(kek_made));
 }
 
@@ -282,13 +283,13 @@ void Authority::member_gone(TimePoint now, const gdoi::Member& member, bool sile
   // It has registered since, with another key server, while ours heard only now of what ended all
   // registrations of before.
   if (stored && !silent && stored->era == era()) return;
-  group_.erase(now, id);
+  group_.retract(now, id);  // and may have done so without our knowing
 }
 
 Status Authority::identity_removed(TimePoint now, const std::string& identity) {
   const ItemKey id = item_of(Kind::removed_identity, identity);
   removed_[id] = identity;
-  return group_.put(now, id, as_bytes(identity));
+  return group_.remove_identity(now, id, identity);
 }
 
 void Authority::identity_admitted(TimePoint now, const std::string& identity) {

@@ -25,8 +25,8 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   [[nodiscard]] bool distributes() const override { return group_.primary(); }
   [[nodiscard]] std::optional<gdoi::KeyPlan> plan(TimePoint now) const override;
   [[nodiscard]] TimePoint next_change(TimePoint now) const override;
-  std::uint32_t next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
-                         std::uint32_t last_used) override;
+  Result<std::uint32_t> next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
+                                 std::uint32_t last_used) override;
   [[nodiscard]] std::uint32_t seq_floor(const gdoi::KekSpi& kek) const override {
     return group_.seq_floor(kek);
   }

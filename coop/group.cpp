@@ -197,7 +197,7 @@ void Group::note_time(TimePoint now, Peer& peer, const Announce& announce) {
   peer.time_difference_ms = static_cast<std::int64_t>(announce.pseudotime_ms) - ours;
   if (announce.time_estimate) return;
   if (time_.is_estimate()) {
-    if (announce.role == Role::primary) time_.adopt(now, announce.pseudotime_ms);
+    if (announce.role == Role::primary) take_time(now, announce.pseudotime_ms);
     return;
   }
   const std::int64_t off = peer.time_difference_ms;
@@ -215,6 +215,31 @@ void Group::note_time(TimePoint now, Peer& peer, const Announce& announce) {
   if (off > jump_ms) keys_changed_ = true;
 }
 
+/// The primary's time in place of an estimate, though never before what our epochs show.
+void Group::take_time(TimePoint now, std::uint64_t primary_ms) {
+  time_.adopt(now, primary_ms);
+  for (const auto& [id, one] : epochs_) time_.advance(now, one.known_since_ms());
+  time_is_sure(now);
+}
+
+/// The primary's time is the group's. If it only guesses, the largest of all guesses is the best:
+/// all count from a stored time, one that has lost it from nothing.
+void Group::lead_time(TimePoint now) {
+  if (!time_.is_estimate()) return;
+  for (const Peer& peer : peers_) {
+    if (peer.reach != Reach::alive || !peer.announced) continue;
+    const auto since = std::chrono::floor<std::chrono::milliseconds>(now - peer.announced_at);
+    time_.advance(now, peer.last.pseudotime_ms + static_cast<std::uint64_t>(since.count()));
+  }
+  time_is_sure(now);
+}
+
+void Group::time_is_sure(TimePoint now) {
+  time_.settle();
+  keys_changed_ = true;
+  next_ratchet_ = now;  // while it was a guess nothing was erased
+}
+
 void Group::on_announce(TimePoint now, Peer& peer, const Message& message,
                         const Announce& announce) {
   ++peer.counters.announces_received;
@@ -222,6 +247,7 @@ void Group::on_announce(TimePoint now, Peer& peer, const Message& message,
   const bool first = !peer.announced;
   peer.last = announce;
   peer.announced = true;
+  peer.announced_at = now;
   if (announce.synchronized && message.to == incarnation_) {
     if (!peer.synced)
       world_.outbox.report({&events::synchronized,

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -69,8 +70,11 @@ class Group {
   /// until it changes, and elect.
   void lead(TimePoint now);
   /// Begins an epoch that excludes (eviction or compromise), by the primary only. coop_partition if
-  /// it has to wait, which is remembered.
+  /// it has to wait, which all servers remember.
   Status exclude(TimePoint now, EpochCause cause);
+  /// At any server: the primary begins an epoch that excludes this identity when it hears of it.
+  /// coop_partition if that has to wait for a merge, as far as this server can tell.
+  Status remove_identity(TimePoint now, const ItemKey& id, const std::string& identity);
   /// Begins an epoch for everybody who has the present one, by the primary only.
   Status refresh(TimePoint now);
   /// When the keys that hold change by themselves next.
@@ -101,10 +105,13 @@ class Group {
   // ---- state that the key server replicates ----------------------------------------------------
   Status put(TimePoint now, ItemKey id, ByteView value);
   void erase(TimePoint now, const ItemKey& id);
+  /// Deletes an item as we know it: what another server has put since stays.
+  void retract(TimePoint now, const ItemKey& id);
   [[nodiscard]] const Replica& replica() const { return replica_; }
-  /// A SEQ that may be used now; reserves it and some more.
-  [[nodiscard]] std::uint32_t take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                                       std::uint64_t kek_start_ms);
+  /// A SEQ that may be used now; reserves more in time. coop_seq_waits until what is needed is
+  /// reserved durably: ask again soon.
+  Result<std::uint32_t> take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                                 std::uint64_t kek_start_ms);
   /// The highest SEQ under a KEK of which we know that somebody has used it; 0 for none.
   [[nodiscard]] std::uint32_t seq_floor(const KekSpi& kek) const;
   /// Sender ids that may be handed out: replicated, ours, of the current SID epoch.
@@ -136,8 +143,9 @@ class Group {
     TimePoint last_reply{};
     Incarnation incarnation = 0;
     bool linked = false;
-    bool announced = false;  ///< `last` is valid
-    bool synced = false;     ///< it has given us all that it had
+    bool announced = false;  ///< `last` is valid, and came at `announced_at`
+    TimePoint announced_at{};
+    bool synced = false;  ///< it has given us all that it had
     Announce last;
     StreamSender out;
     StreamReceiver in;
@@ -152,6 +160,7 @@ class Group {
     EpochId id{};
     std::uint64_t change = 0;
     TimePoint until;
+    std::vector<std::pair<ItemKey, std::uint64_t>> excludes;  // items, with their stamps
   };
 
   // group.cpp: messages and timers
@@ -159,6 +168,9 @@ class Group {
   void on_announce(TimePoint now, Peer& peer, const Message& message, const Announce& announce);
   void note_incarnation(TimePoint now, Peer& peer, const Message& message);
   void note_time(TimePoint now, Peer& peer, const Announce& announce);
+  void take_time(TimePoint now, std::uint64_t primary_ms);
+  void lead_time(TimePoint now);
+  void time_is_sure(TimePoint now);
   void note_heard(TimePoint now, Peer& peer);
   void send(Peer& peer, Message message);
   void announce(TimePoint now, Peer& peer, bool request, bool elect);
@@ -207,14 +219,18 @@ class Group {
   void begin_after_partition(TimePoint now);
   void complete_prepared(TimePoint now);
   void commit(TimePoint now, const EpochId& id);
+  void note_removal(const ItemKey& id);
+  void settle_removals(TimePoint now, const Preparing& done);
+  [[nodiscard]] bool may_exclude() const;
   void reconsider(TimePoint now);
   void consider(TimePoint now, const EpochId& id);
   void adopt(TimePoint now, const EpochId& id);
   void store_epoch(TimePoint now, const Epoch& epoch);
-  void load_epoch(const Item& item);
+  void load_epoch(TimePoint now, const Item& item);
   void ratchet(TimePoint now);
   void prune(TimePoint now);
   [[nodiscard]] bool make_room(const Epoch& incoming);
+  [[nodiscard]] bool is_past(const Epoch& one) const;
   void drop_epoch(const EpochId& id);
   void drop_old_leases();
   [[nodiscard]] std::optional<EpochCause> due_epoch(TimePoint now) const;
@@ -270,7 +286,7 @@ class Group {
   std::optional<EpochId> current_;
   std::map<EpochId, std::uint64_t> left_ms_;  // old epochs: when they were left
   std::optional<Preparing> preparing_;
-  std::optional<EpochCause> waiting_exclusion_;
+  std::set<ItemKey> removals_;  // whom no epoch has excluded yet
   TimePoint next_ratchet_ = never;
 
   struct OwnSids {
@@ -289,8 +305,14 @@ class Group {
   std::uint32_t sids_needed_ = 0;  // by the member that was refused last
   struct Seq {
     std::uint32_t used = 0;
-    std::uint32_t reserved = 0;
+    std::uint32_t held = 0;      // up to here the reachable peers and our disk know it
+    std::uint32_t reserved = 0;  // and up to here they were asked to
+    std::uint32_t next = 0;      // chosen, and not yet used since it is not held; or 0
+    std::uint64_t change = 0;
+    TimePoint until{};
   };
+  Status choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                    std::uint64_t kek_start_ms);
   std::map<KekSpi, Seq> seqs_;
 
   TimePoint next_head_save_{};

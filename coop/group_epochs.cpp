@@ -14,6 +14,11 @@ ItemKey item_of(const EpochId& id) {
   return {Kind::epoch, to_bytes(id)};
 }
 
+/// The item of an exclusion that names nobody.
+ItemKey nobody() {
+  return {Kind::removed_identity, Bytes(16, 0)};
+}
+
 std::uint64_t longest_lifetime_ms(const Epoch& epoch) {
   std::uint64_t longest = 0;
   for (const Chain& chain : epoch.chains) longest = std::max(longest, chain.lifetime_ms);
@@ -89,11 +94,12 @@ void Group::store_epoch(TimePoint now, const Epoch& epoch) {
   (void)replica_.put(item_of(epoch.id), value.view(), now_ms(now));
 }
 
-void Group::load_epoch(const Item& item) {
+void Group::load_epoch(TimePoint now, const Item& item) {
   EpochId id{};
   std::copy_n(item.id.key.begin(), id.size(), id.begin());
   auto decoded = decode_epoch(id, item.value.view());
   if (!decoded) return;
+  time_.advance(now, decoded->known_since_ms());
   const auto known = epochs_.find(id);
   if (known == epochs_.end())
     epochs_.emplace(id, std::move(*decoded));
@@ -101,16 +107,26 @@ void Group::load_epoch(const Item& item) {
     known->second.state = decoded->state;
 }
 
-/// Of more epochs than there is room for the lowest give way. False if `incoming` is below all.
+/// Whether the epoch in force leaves nothing of this one to be decided: it comes after it.
+bool Group::is_past(const Epoch& one) const {
+  const Epoch* current = epoch();
+  return current != nullptr && plan_merge(*current, one) == MergePlan::keep;
+}
+
+/// Of more epochs than there is room for the lowest give way, past ones first: how to go on with
+/// one of another side is not decided before all have heard of it. False if `incoming` gives way.
 bool Group::make_room(const Epoch& incoming) {
+  const auto sooner = [this](const Epoch& a, const Epoch& b) {
+    return is_past(a) != is_past(b) ? is_past(a) : b.above(a);
+  };
   while (!epochs_.contains(incoming.id) && replica_.count(Kind::epoch) >= limit_of(Kind::epoch)) {
-    const Epoch* lowest = nullptr;
+    const Epoch* first = nullptr;
     for (const auto& [id, one] : epochs_) {
       const bool needed = current_ == id || (preparing_ && preparing_->id == id);
-      if (!needed && (lowest == nullptr || lowest->above(one))) lowest = &one;
+      if (!needed && (first == nullptr || sooner(one, *first))) first = &one;
     }
-    if (lowest == nullptr || !incoming.above(*lowest)) return false;
-    drop_epoch(EpochId(lowest->id));
+    if (first == nullptr || !sooner(*first, incoming)) return false;
+    drop_epoch(EpochId(first->id));
   }
   return true;
 }
@@ -138,25 +154,63 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
     lease_new_space(now, made);
     begun_sid_epoch_ = made.sid_epoch;
   }
-  preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead};
+  preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead, {}};
+  if (purges(cause))
+    for (const ItemKey& id : removals_)
+      if (const Item* item = replica_.find(id)) preparing_->excludes.emplace_back(id, item->stamp);
   epochs_.emplace(made.id, std::move(made));
   return {};
 }
 
+bool Group::may_exclude() const {
+  return options_.evict_in_partition == EvictInPartition::now || everybody_reachable();
+}
+
 Status Group::exclude(TimePoint now, EpochCause cause) {
   if (!primary()) return fail(coop_not_primary, followed_ ? followed_->text() : "");
-  if (options_.evict_in_partition == EvictInPartition::at_merge && !everybody_reachable()) {
-    waiting_exclusion_ = cause;
-    world_.outbox.report({&events::eviction_waits, {{"group", options_.group_name}}});
-    return fail(coop_partition);
-  }
-  if (preparing_) {
-    waiting_exclusion_ = cause;  // right after
-    return {};
-  }
+  // Not now: then as a removal of nobody, so that the next primary knows of it too.
+  if (preparing_ || !may_exclude()) return remove_identity(now, nobody(), "");
   COHORT_CHECK(begin(now, cause));
   settle(now);
   return {};
+}
+
+Status Group::remove_identity(TimePoint now, const ItemKey& id, const std::string& identity) {
+  const Bytes value = encode_removed({false, identity});
+  COHORT_CHECK(replica_.put(id, value, now_ms(now)));
+  note_removal(id);
+  const bool waits = primary() && !may_exclude();
+  settle(now);
+  if (!waits) return {};
+  world_.outbox.report({&events::eviction_waits, {{"group", options_.group_name}}});
+  return fail(coop_partition);
+}
+
+/// Keeps the list of those whom an epoch has still to exclude.
+void Group::note_removal(const ItemKey& id) {
+  const Item* item = replica_.find(id);
+  const auto removed = item == nullptr ? Result<RemovedIdentity>(RemovedIdentity{true, {}})
+                                       : decode_removed(item->value.view());
+  if (removed && !removed->excluded)
+    removals_.insert(id);
+  else
+    removals_.erase(id);
+}
+
+/// An epoch has begun that excludes these. Who was removed again since, is not among them.
+void Group::settle_removals(TimePoint now, const Preparing& done) {
+  for (const auto& [id, stamp] : done.excludes) {
+    const Item* item = replica_.find(id);
+    if (item == nullptr || item->stamp != stamp) continue;
+    auto removed = decode_removed(item->value.view());
+    if (removed && removed->identity.empty()) {
+      replica_.erase(id, now_ms(now));
+    } else if (removed) {
+      removed->excluded = true;
+      (void)replica_.put(id, encode_removed(*removed), now_ms(now));
+    }
+    note_removal(id);
+  }
 }
 
 Status Group::refresh(TimePoint now) {
@@ -206,10 +260,8 @@ std::optional<EpochCause> Group::due_epoch(TimePoint now) const {
   const Epoch* current = epoch();
   if (current == nullptr)
     return heard_everything() ? std::optional(EpochCause::first) : std::nullopt;
-  const bool may_exclude =
-      options_.evict_in_partition == EvictInPartition::now || everybody_reachable();
-  if (waiting_exclusion_ && may_exclude) return waiting_exclusion_;
-  if (may_exclude && (sids_wanted() || sid_space_changed())) return EpochCause::sender_ids;
+  if (!removals_.empty() && may_exclude()) return EpochCause::eviction;
+  if (may_exclude() && (sids_wanted() || sid_space_changed())) return EpochCause::sender_ids;
   if (!lines_match(*current)) return EpochCause::policy;
   if (options_.key_source == KeySource::random && now_ms(now) >= random_due_ms(*current))
     return EpochCause::generation;
@@ -240,10 +292,7 @@ void Group::advance_epochs(TimePoint now) {
   const bool overdue = preparing_ && now >= preparing_->until && replica_.dirty().empty();
   if (preparing_ && (held_by_reachable(preparing_->change) || overdue)) commit(now, preparing_->id);
   begin_after_partition(now);
-  if (const auto cause = due_epoch(now)) {
-    if (waiting_exclusion_ == cause) waiting_exclusion_.reset();
-    (void)begin(now, *cause);
-  }
+  if (const auto cause = due_epoch(now)) (void)begin(now, *cause);
 }
 
 /// A primary's first duty: what its predecessor prepared may be in use already.
@@ -259,11 +308,12 @@ void Group::complete_prepared(TimePoint now) {
 }
 
 void Group::commit(TimePoint now, const EpochId& id) {
-  preparing_.reset();
+  const auto prepared = std::exchange(preparing_, std::nullopt);
   const auto found = epochs_.find(id);
   if (found == epochs_.end()) return;
   found->second.state = EpochState::committed;
   store_epoch(now, found->second);
+  if (prepared && prepared->id == id) settle_removals(now, *prepared);
   reconsider(now);
 }
 
@@ -345,8 +395,11 @@ TimePoint Group::next_key_change(TimePoint now) const {
   return next == ~std::uint64_t{0} ? never : time_.at(next);
 }
 
-/// Erases the secrets of keys that have ended, in memory and on the disk.
+/// Erases the secrets of keys that have ended, in memory and on the disk. By no guess: what is
+/// erased does not come back if the time turns out to be less.
 void Group::ratchet(TimePoint now) {
+  next_ratchet_ = never;
+  if (time_.is_estimate()) return;
   for (auto& [id, one] : epochs_) {
     const std::vector<std::uint64_t> before = [&chains = one.chains] {
       std::vector<std::uint64_t> generations;

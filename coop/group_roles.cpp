@@ -60,7 +60,8 @@ void Group::handle(TimePoint now, Event event) {
   const Transition* row = transition(role_, event);
   if (row == nullptr) return;
   const Role before = role_;
-  if (row->action == Action::follow) {  // whom to follow is known before the role is entered
+  if (row->action == Action::follow || row->action == Action::yield) {
+    // Whom to follow is known before the role is entered.
     const Peer* best = best_primary();
     if (best == nullptr) return;
     followed_ = best->end.address;
@@ -100,14 +101,11 @@ void Group::act(TimePoint now, Action action, Role before) {
       for (Peer& peer : peers_)
         if (peer.announced && peer.last.role == Role::primary) announce(now, peer, false, false);
       return;
-    case Action::yield: {
-      const Peer* best = best_primary();
-      if (best != nullptr) followed_ = best->end.address;
+    case Action::yield:
       world_.outbox.report(
           {&events::merged, {{"group", options_.group_name}, {"primary", text_of(followed_)}}});
       follow(now, before);
       return;
-    }
     case Action::listen:
       followed_.reset();
       listen_until_ = now + options_.timers.silent;
@@ -133,9 +131,9 @@ void Group::follow(TimePoint now, Role before) {
   for (const Peer& peer : peers_) {
     if (followed_ != peer.end.address) continue;
     next_request_ = peer.last_heard + options_.timers.silent;
-    if (time_.is_estimate() && !peer.last.time_estimate) time_.adopt(now, peer.last.pseudotime_ms);
+    if (time_.is_estimate() && !peer.last.time_estimate) take_time(now, peer.last.pseudotime_ms);
   }
-  time_.settle();
+  if (time_.is_estimate()) time_is_sure(now);
 }
 
 void Group::open_window(TimePoint now) {
@@ -198,7 +196,7 @@ void Group::lead(TimePoint now) {
 void Group::take_office(TimePoint now) {
   followed_.reset();
   leaderless_ = false;
-  time_.settle();
+  lead_time(now);
   world_.outbox.report({&events::ks_trans_to_pri,
                         {{"group", options_.group_name},
                          {"ks", options_.local.address.text()},

@@ -70,8 +70,9 @@ void Group::take_record(TimePoint now, const Peer& peer, ByteView record) {
   }
   if (*applied == Replica::Applied::unchanged) return;
   const Item* now_there = replica_.find(id);
+  if (id.kind == Kind::removed_identity) note_removal(id);
   if (id.kind == Kind::epoch && now_there != nullptr) {
-    load_epoch(*now_there);
+    load_epoch(now, *now_there);
     reconsider(now);
   } else if (id.kind == Kind::policy) {
     for (Peer& other : peers_) compare_policy(other);
@@ -134,6 +135,13 @@ Status Group::put(TimePoint now, ItemKey id, ByteView value) {
 
 void Group::erase(TimePoint now, const ItemKey& id) {
   replica_.erase(id, now_ms(now));
+  if (id.kind == Kind::removed_identity) note_removal(id);
+  persist(now);
+  pump(now);
+}
+
+void Group::retract(TimePoint now, const ItemKey& id) {
+  replica_.retract(id);
   persist(now);
   pump(now);
 }
@@ -153,21 +161,42 @@ std::uint32_t Group::seq_floor(const KekSpi& kek) const {
   return std::max(own == seqs_.end() ? 0 : own->second.used, used_by_others);
 }
 
-std::uint32_t Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                              std::uint64_t kek_start_ms) {
+/// A number is used when it can't be used again: our disk knows that it may have been, and so do
+/// the reachable peers. Those are not waited for long, as time alone keeps numbers above the used.
+Result<std::uint32_t> Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                                      std::uint64_t kek_start_ms) {
+  Seq& seq = seqs_[kek];
+  if (seq.next == 0) COHORT_CHECK(choose_seq(now, kek, last_used, kek_start_ms));
+  const bool overdue = now >= seq.until && replica_.dirty().empty();
+  if (held_by_reachable(seq.change) || overdue) seq.held = seq.reserved;
+  if (seq.next > seq.held) return fail(coop_seq_waits);
+  return seq.used = std::exchange(seq.next, 0);
+}
+
+/// Above all that is known to be reserved by others. Once only for each number: two servers that
+/// went above each other's reservations again and again would never come to send.
+Status Group::choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                         std::uint64_t kek_start_ms) {
   constexpr std::uint32_t low = 16 * seq_slots;
   const ItemKey id{Kind::seq, to_bytes(kek)};
   Seq& seq = seqs_[kek];
   if (const Item* item = replica_.find(id)) {
     const std::uint32_t known = Reader(item->value.view()).u32();
-    if (known > seq.reserved) seq = {std::max(seq.used, known), known};
+    if (known > seq.reserved) {
+      seq.used = std::max(seq.used, known);
+      seq.held = seq.reserved = known;
+    }
   }
-  seq.used = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
-  if (seq.used + low > seq.reserved) {
-    seq.reserved = seq.used + seqs_ahead;
-    (void)put(now, id, Writer().u32(seq.reserved).view());
+  const std::uint32_t next =
+      next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
+  if (next + low > seq.reserved) {
+    if (seq.held == seq.reserved) seq.until = now + options_.timers.announce;
+    COHORT_CHECK(put(now, id, Writer().u32(next + seqs_ahead).view()));
+    seq.reserved = next + seqs_ahead;
+    seq.change = replica_.last_change();
   }
-  return seq.used;
+  seq.next = next;
+  return {};
 }
 
 // ---- disk ---------------------------------------------------------------------------------------
@@ -235,7 +264,8 @@ Status Group::load(TimePoint now) {
   replica_.dirty().clear();
   const std::uint64_t stamped = replica_.last_stamp() >> stamp_counter_bits;
   if (stamped > now_ms(now)) time_ = Pseudotime(now, stamped);
-  for (const Item* item : replica_.all(Kind::epoch)) load_epoch(*item);
+  for (const Item* item : replica_.all(Kind::epoch)) load_epoch(now, *item);
+  for (const Item* item : replica_.all(Kind::removed_identity)) note_removal(item->id);
   restoring_ = true;
   reconsider(now);
   restoring_ = false;

@@ -193,6 +193,13 @@ bool Epoch::ratchet(std::uint64_t now_ms) {
   return all;
 }
 
+std::uint64_t Epoch::known_since_ms() const {
+  std::uint64_t since = start_ms;
+  for (const Chain& chain : chains)
+    if (chain.generation > 0) since = std::max(since, chain.ends_ms(chain.generation - 1));
+  return since;
+}
+
 Epoch begin_epoch(Random& random, EpochCause cause, std::uint32_t highest_number,
                   const Epoch* parent, std::span<const LineSpec> lines,
                   std::span<const Epoch* const> others, std::uint64_t now_ms) {

@@ -111,6 +111,8 @@ struct Epoch {
   [[nodiscard]] bool above(const Epoch& other) const;
   /// Erases what has ended. False if a chain has to step too far: the epoch is useless.
   bool ratchet(std::uint64_t now_ms);
+  /// What the pseudotime was, at least, when somebody held it like this.
+  [[nodiscard]] std::uint64_t known_since_ms() const;
 };
 inline constexpr std::uint64_t span_ms_max = std::uint64_t{366} * 86'400'000;  ///< of a lifetime
 inline constexpr std::size_t ancestors_max = 64;

@@ -45,6 +45,9 @@ inline constexpr Reason coop_busy{"coop_busy",
 inline constexpr Reason coop_partition{
     "coop_partition",
     "a key server is unreachable and evict_in_partition is at_merge: the eviction waits for it"};
+inline constexpr Reason coop_seq_waits{
+    "coop_seq_waits",
+    "sequence numbers of rekeys are not yet reserved on the disk and at the other key servers"};
 inline constexpr Reason coop_no_epoch{"coop_no_epoch", "the group has no keys yet"};
 inline constexpr Reason coop_no_sender_ids{
     "coop_no_sender_ids",

@@ -14,9 +14,11 @@ namespace {
 
 constexpr unsigned stamp_counter_bits = 16;
 
-/// Whether (stamp, origin) of `a` is above that of `b`.
+/// Whether (stamp, origin) of `a` is above that of `b`; what was taken back is above what it was.
 bool newer(const Item& a, const Item& b) {
-  return a.stamp != b.stamp ? a.stamp > b.stamp : a.origin > b.origin;
+  if (a.stamp != b.stamp) return a.stamp > b.stamp;
+  if (a.origin != b.origin) return a.origin > b.origin;
+  return a.tombstone && !b.tombstone;
 }
 
 bool take_if_newer(Item& ours, Item& theirs) {
@@ -67,6 +69,9 @@ bool merge_lease(Item& ours, Item& theirs) {
   return changed;
 }
 
+constexpr std::size_t removed_octets_max = 1'025;
+constexpr std::uint8_t flag_excluded = 1;
+
 Status check_form(const Item& item) {
   const std::size_t key = item.id.key.size();
   const ByteView value = item.value.view();
@@ -89,7 +94,9 @@ Status check_form(const Item& item) {
     case Kind::seq:
       return need(key == 16 && !item.tombstone && value.size() == 4, "SEQ item");
     case Kind::removed_identity:
-      return need(key == 16 && value.size() <= 1024, "removed identity item");
+      return need(
+          key == 16 && (item.tombstone || !value.empty()) && value.size() <= removed_octets_max,
+          "removed identity item");
     case Kind::member:
       return need(key >= 1 && value.size() <= member_value_octets_max, "member item");
     case Kind::lease: {
@@ -145,6 +152,22 @@ std::size_t limit_of(Kind kind) {
 
 Item Item::clone() const {
   return {id, stamp, origin, tombstone, value.clone()};
+}
+
+Bytes encode_removed(const RemovedIdentity& removed) {
+  Writer out;
+  out.u8(removed.excluded ? flag_excluded : 0).bytes(as_bytes(removed.identity));
+  return out.take();
+}
+
+Result<RemovedIdentity> decode_removed(ByteView value) {
+  Reader in(value);
+  RemovedIdentity removed;
+  removed.excluded = (in.u8() & flag_excluded) != 0;
+  const ByteView text = in.rest();
+  if (!in.ok()) return fail(coop_record, "a removed identity has no flags");
+  removed.identity.assign(text.begin(), text.end());
+  return removed;
 }
 
 Bytes encode_item(const Item& item) {
@@ -207,6 +230,7 @@ void Replica::note_change(Entry& entry, const IpAddress& from) {
   if (entry.change != 0) changes_.erase(entry.change);
   entry.change = ++last_change_;
   entry.learned_from = from;
+  entry.tombstone_since_ms = 0;
   changes_[entry.change] = entry.item.id;
   dirty_.insert(entry.bucket);
 }
@@ -231,6 +255,14 @@ void Replica::erase(const ItemKey& id, std::uint64_t now_ms) {
   const auto found = items_.find(id);
   if (found == items_.end() || found->second.item.tombstone) return;
   found->second.item = Item{id, next_stamp(now_ms), self_, true, Secret()};
+  note_change(found->second, IpAddress());
+}
+
+void Replica::retract(const ItemKey& id) {
+  const auto found = items_.find(id);
+  if (found == items_.end() || found->second.item.tombstone) return;
+  found->second.item.tombstone = true;
+  found->second.item.value = Secret();
   note_change(found->second, IpAddress());
 }
 
@@ -317,7 +349,9 @@ void Replica::forget_source(const IpAddress& peer) {
 void Replica::drop_tombstones(std::uint64_t now_ms, std::uint64_t age_ms) {
   for (auto at = items_.begin(); at != items_.end();) {
     const Item& item = at->second.item;
-    if (!item.tombstone || (item.stamp >> stamp_counter_bits) + age_ms > now_ms) {
+    std::uint64_t& since = at->second.tombstone_since_ms;
+    if (item.tombstone && since == 0) since = now_ms;
+    if (!item.tombstone || since + age_ms > now_ms) {
       ++at;
       continue;
     }

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -51,6 +52,16 @@ inline constexpr std::size_t member_value_octets_max = 2'048;
 /// Of an item as a record of the stream, without the record's own length.
 inline constexpr std::size_t record_octets_max = value_octets_max + key_octets_max + 40;
 
+/// The value of a removed identity.
+struct RemovedIdentity {
+  /// Keys that it never had are in force: nothing is left to do. False: an epoch that excludes it
+  /// has still to begin.
+  bool excluded = false;
+  std::string identity;  ///< empty: an exclusion that names nobody
+};
+[[nodiscard]] Bytes encode_removed(const RemovedIdentity& removed);
+[[nodiscard]] Result<RemovedIdentity> decode_removed(ByteView value);
+
 [[nodiscard]] Bytes encode_item(const Item& item);
 /// Checks lengths and the form of the kind's key and value. An unknown kind gives an empty
 /// optional: a higher minor version may have more.
@@ -64,6 +75,8 @@ class Replica {
   /// Fails with coop_limit. Writing an equal value changes nothing.
   Status put(ItemKey id, ByteView value, std::uint64_t now_ms);
   void erase(const ItemKey& id, std::uint64_t now_ms);
+  /// Deletes what is there, but nothing that somebody has put since without our knowing.
+  void retract(const ItemKey& id);
   /// Replaces the value in place: not a change, not sent. For chains that have stepped.
   void rewrite(const ItemKey& id, ByteView value);
   /// Removes an item here only, without a tombstone.
@@ -92,7 +105,7 @@ class Replica {
   /// The peer has started anew and may have lost what it once gave us.
   void forget_source(const IpAddress& peer);
 
-  /// Drops tombstones older than `age_ms`.
+  /// Drops tombstones that have been here for `age_ms`, as far as earlier calls have seen.
   void drop_tombstones(std::uint64_t now_ms, std::uint64_t age_ms);
 
   // ---- the disk -----------------------------------------------------------------------------
@@ -107,6 +120,7 @@ class Replica {
     Item item;
     std::uint64_t change = 0;
     IpAddress learned_from;  ///< unspecified: changed here
+    std::uint64_t tombstone_since_ms = 0;
     unsigned bucket = 0;
   };
   std::uint64_t next_stamp(std::uint64_t now_ms);

@@ -12,7 +12,7 @@ namespace cohort::coop {
 
 namespace {
 
-constexpr std::string_view magic = "COHCOOP1";
+constexpr std::string_view magic = "COHCOOP2";
 constexpr std::uint8_t form_clear = 0;
 constexpr std::uint8_t form_sealed = 1;
 constexpr std::size_t block = 16;

@@ -78,9 +78,10 @@ class KeyAuthority {
   [[nodiscard]] virtual std::optional<KeyPlan> plan(TimePoint now) const = 0;
   [[nodiscard]] virtual TimePoint next_change(TimePoint now) const = 0;
 
-  /// The SEQ for the next GROUPKEY-PUSH under a KEK: above all used by anybody.
-  virtual std::uint32_t next_seq(TimePoint now, const KekSpi& kek, TimePoint kek_made,
-                                 std::uint32_t last_used) = 0;
+  /// The SEQ for the next GROUPKEY-PUSH under a KEK, above all used by anybody; or why there is
+  /// none at this moment: it is then being reserved.
+  virtual Result<std::uint32_t> next_seq(TimePoint now, const KekSpi& kek, TimePoint kek_made,
+                                         std::uint32_t last_used) = 0;
   /// A SEQ that somebody has used under the KEK, or 0: newcomers need accept nothing up to it.
   [[nodiscard]] virtual std::uint32_t seq_floor(const KekSpi& kek) const = 0;
   /// `count` sender ids that nobody has, durably spent, or why there are none now: what brings more
@@ -100,6 +101,7 @@ class KeyAuthority {
   /// `silent`: it has answered no rekey, which proves nothing if it can talk to another server
   /// only.
   virtual void member_gone(TimePoint now, const Member& member, bool silent) = 0;
+  /// Begins, as exclude() does, keys that it does not get; at any key server.
   virtual Status identity_removed(TimePoint now, const std::string& identity) = 0;
   virtual void identity_admitted(TimePoint now, const std::string& identity) = 0;
 };

@@ -62,7 +62,8 @@ void KsGroup::note_late(TimePoint now, const Member& member) {
 void KsGroup::remind_late(TimePoint now) {
   if (remind_late_at_ > now) return;
   remind_late_at_ = never;
-  if (distributing_) report_failure(remind(now, "registered elsewhere in mid-rekey"));
+  if (distributing_ && serves_everything())
+    report_failure(remind(now, "registered elsewhere in mid-rekey"));
 }
 
 TimePoint KsGroup::next_planned() const {
@@ -118,9 +119,11 @@ bool KsGroup::take_keks(TimePoint, KeyPlan& plan) {
 std::set<std::uint32_t> KsGroup::take_teks(TimePoint now, KeyPlan& plan, bool first) {
   GroupKeys& keys = state_.keys;
   std::set<std::uint32_t> planned, fresh;
+  served_.clear();
   for (PlannedTek& one : plan.teks) {
     if (one.line >= lines_.size()) continue;
     const KeyLine& line = lines_[one.line];
+    if (one.current) served_.insert(one.line);
     planned.insert(one.spi);
     GroupTek* tek = keys.find(one.spi);
     if (tek == nullptr) {
@@ -216,10 +219,25 @@ void KsGroup::follow(TimePoint now) {
   }
   const bool begins = authority.distributes() && !distributing_;
   distributing_ = authority.distributes();
-  if (begins)
+  const bool changed = !first && (kek || !fresh.empty());
+  if (!distributing_) owes_rekey_ = false;
+  // Members that lost lines of their policy for want of keys would lose the keys that they have.
+  if (!serves_everything())
+    owes_rekey_ = distributing_ && (owes_rekey_ || begins || changed);
+  else if (begins || std::exchange(owes_rekey_, false))
     take_over(now);
-  else if (distributing_ && !first && (kek || !fresh.empty()))
+  else if (distributing_ && changed)
     distribute(now, fresh, kek, std::move(under), kek ? "KEK lifetime" : "TEK lifetime");
+}
+
+/// Whether a member can be given anything. Our policy may be another than the one that the keys in
+/// force were made for, until the policies are the same again, or the primary has made keys for it.
+bool KsGroup::serves_something() const {
+  return state_.options.authority == nullptr || !served_.empty();
+}
+
+bool KsGroup::serves_everything() const {
+  return state_.options.authority == nullptr || served_.size() == lines_.size();
 }
 
 /// A new primary: what the one before may have begun to distribute is brought to everybody.

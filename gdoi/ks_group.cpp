@@ -118,7 +118,7 @@ Status KsGroup::may_join(const ike::Phase1Info& info) const {
       return fail(keys_not_ready, ready.error().text());
     }
   }
-  if (!state_.keys.rekey) return fail(keys_not_ready);
+  if (!state_.keys.rekey || !serves_something()) return fail(keys_not_ready);
   if (!store_.durable()) return fail(keys_not_stored);
   COHORT_CHECK(authorize(state_.policy().authorization, info.peer));
   const std::string identity = identity_of(info.peer);
@@ -273,7 +273,7 @@ Status KsGroup::remove_member(TimePoint now, MemberId id) {
                          {"address", member->remote.text()}}});
   if (state_.options.authority != nullptr) {
     const std::string identity = member->identity;
-    COHORT_CHECK(state_.options.authority->identity_removed(now, identity));
+    return state_.options.authority->identity_removed(now, identity);
   }
   return reset(now, "member removed");
 }
@@ -290,9 +290,12 @@ Status KsGroup::admit(TimePoint now, std::string_view identity) {
 }
 
 void KsGroup::evict_silent(TimePoint now) {
+  // Who was silent to the last rekeys of a primary that is none any more may have heard the next
+  // one.
+  const bool ours = state_.options.authority == nullptr || distributing_;
   for (const MemberId id : sender_.take_silent()) {
     const Member* member = state_.members.find(id);
-    if (member == nullptr) continue;
+    if (member == nullptr || !ours) continue;
     ++state_.counters.evictions;
     world_.outbox.report({&events::ks_nack_gm_eject,
                           {{"group", state_.policy().name},

@@ -110,6 +110,8 @@ class KsGroup final : private KeyAuthorityClient {
   std::set<std::uint32_t> take_teks(TimePoint now, KeyPlan& plan, bool first);
   bool take_keks(TimePoint now, KeyPlan& plan);
   void take_over(TimePoint now);
+  [[nodiscard]] bool serves_something() const;
+  [[nodiscard]] bool serves_everything() const;
   void note_late(TimePoint now, const Member& member);
   void remind_late(TimePoint now);
   void forget_obsolete(TimePoint now);
@@ -135,7 +137,9 @@ class KsGroup final : private KeyAuthorityClient {
   std::optional<TimePoint> exclusions_due_;  ///< when stale exclusions are deleted
   std::vector<KeyLine> lines_;               ///< as the authority was told
   std::uint64_t era_ = 0;
+  std::set<std::size_t> served_;  ///< lines of which we have the key to send with
   bool distributing_ = false;
+  bool owes_rekey_ = false;  ///< one that waits until there are keys for the whole policy
   TimePoint next_plan_ = never;
   TimePoint remind_late_at_ = never;
 };

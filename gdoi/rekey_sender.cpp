@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t rekeys_max = 8;  // under way at once; the oldest gives way
 constexpr std::size_t recent_acks_max = 4096;
+constexpr Duration seq_retry = std::chrono::milliseconds{50};  // a round trip between key servers
 
 crypto::SignatureForm form_of(const KsGroupState& state) {
   if (state.options.rekey_signing_key.type() != crypto::KeyType::rsa) {
@@ -120,20 +121,23 @@ void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
         {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
 }
 
-void RekeySender::take_seq(TimePoint now, RekeySa& under) const {
-  KeyAuthority* const authority = state_.options.authority;
-  under.seq = authority == nullptr ? under.seq + 1
-                                   : authority->next_seq(now, under.kek.spi, under.made, under.seq);
+Status RekeySender::take_seq(TimePoint now, RekeySa& under) const {
+  if (KeyAuthority* const authority = state_.options.authority; authority != nullptr) {
+    COHORT_TRY(under.seq, authority->next_seq(now, under.kek.spi, under.made, under.seq));
+  } else {
+    ++under.seq;
+  }
+  return {};
 }
 
 /// The datagrams of one transmission, each with a SEQ of its own.
-std::vector<RekeySender::Outgoing> RekeySender::prepare(TimePoint now, Rekey& rekey) {
+Result<std::vector<RekeySender::Outgoing>> RekeySender::prepare(TimePoint now, Rekey& rekey) {
   const auto key = state_.options.rekey_signing_key.public_key();
   std::vector<Outgoing> prepared;
   for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
     const auto content = make_push(rekey.plans[i], context(now, rekey.to_ours));
     if (!content) continue;
-    take_seq(now, *rekey.under);
+    COHORT_CHECK(take_seq(now, *rekey.under));
     auto ready = prepare_push(rekey.under->kek, rekey.under->seq, *content, signature_size(key));
     if (!ready) continue;
     rekey.sent.emplace_back(ready->seq, i);
@@ -171,13 +175,19 @@ void RekeySender::delay_activation(TimePoint now, const Rekey& rekey) {
   }
 }
 
-// One transmission of everything that somebody still lacks: SEQs are taken and stored, then the
-// signatures are asked for; flush() sends in the order of SEQ as they come.
+// One transmission of everything that somebody still lacks: SEQs are taken (or waited for, with all
+// else as it was) and stored, then the signatures are asked for; flush() sends in the order of SEQ
+// as they come.
 void RekeySender::round(TimePoint now, Rekey& rekey) {
   if (rekey.rounds_done == 0 && rekey.started < now) delay_activation(now, rekey);
   const std::uint32_t seq_before = rekey.under->seq;
   const std::size_t sent_before = rekey.sent.size();
-  std::vector<Outgoing> prepared = prepare(now, rekey);
+  auto prepared = prepare(now, rekey);
+  if (!prepared) {
+    rekey.sent.resize(sent_before);
+    rekey.next = now + seq_retry;
+    return;
+  }
   if (!store_seqs(now, rekey, seq_before, sent_before)) return;
   --rekey.rounds_left;
   ++rekey.rounds_done;
@@ -190,7 +200,7 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
         {&events::ks_rekey_retransmit,
          {{"group", state_.policy().name}, {"seq", fmt::format("{}", rekey.under->seq)}}});
   }
-  for (Outgoing& out : prepared) {
+  for (Outgoing& out : *prepared) {
     out.job = world_.jobs.post(SignJob{state_.options.rekey_signing_key, form_of(state_),
                                        rekey.under->kek.signature_hash, out.push.digest});
     outgoing_.push_back(std::move(out));
@@ -333,6 +343,8 @@ void RekeySender::on_timer(TimePoint now) {
 void RekeySender::finish(Rekey& rekey) {
   rekey.next = never;
   const RekeyPolicy& policy = state_.policy().rekey;
+  // Two changes of the KEK later a member need not be able to read it any more.
+  const bool proves = rekey.under == state_.keys.rekey || rekey.under == state_.keys.previous;
   std::size_t missing = 0;
   for (const Recipient& recipient : rekey.recipients) {
     Member* member = state_.members.find(recipient.id);
@@ -342,6 +354,7 @@ void RekeySender::finish(Rekey& rekey) {
       continue;
     }
     ++missing;
+    if (!proves) continue;
     ++member->unanswered;
     ++member->acks_missed;
     world_.outbox.report({&events::ks_ack_missing,

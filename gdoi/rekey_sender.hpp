@@ -88,9 +88,9 @@ class RekeySender {
   Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why,
                bool to_ours);
   [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
-  void take_seq(TimePoint now, RekeySa& under) const;
+  Status take_seq(TimePoint now, RekeySa& under) const;
   void round(TimePoint now, Rekey& rekey);
-  [[nodiscard]] std::vector<Outgoing> prepare(TimePoint now, Rekey& rekey);
+  [[nodiscard]] Result<std::vector<Outgoing>> prepare(TimePoint now, Rekey& rekey);
   [[nodiscard]] bool store_seqs(TimePoint now, Rekey& rekey, std::uint32_t seq_before,
                                 std::size_t sent_before);
   void delay_activation(TimePoint now, const Rekey& rekey);

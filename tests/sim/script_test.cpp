@@ -30,6 +30,13 @@ INSTANTIATE_TEST_SUITE_P(Sim, Stories, testing::ValuesIn(stories()), [](const au
   return name;
 });
 
+/// Variations of delays that once ended otherwise.
+TEST(OtherDelays, ManyEpochsInAPartitionOtherwise) {
+  const auto text = Script::read(std::string(SIM_SCENARIOS) + "/many-epochs-in-a-partition.scn");
+  for (const std::uint64_t seed : {2, 4, 7, 8})
+    EXPECT_EQ(Script::play(text, seed).text, "") << seed;
+}
+
 TEST(StoryLanguage, NamesTheLineThatMakesNoSense) {
   EXPECT_EQ(Script::play("servers 2\nfly ks1\n", 1).text,
             "line 2: 'fly' is no setting, and nothing is settled yet");

@@ -74,7 +74,40 @@ TEST(CoopReplica, DeletionsTravelAndDoNotComeBack) {
   one.drop_tombstones(200 + 1'000, 2'000);
   EXPECT_EQ(one.count(Kind::member), 1u);
   one.drop_tombstones(200 + 2'001, 2'000);
+  EXPECT_EQ(one.count(Kind::member), 1u);  // it has not been here for so long
+  one.drop_tombstones(200 + 3'000, 2'000);
   EXPECT_EQ(one.count(Kind::member), 0u);
+}
+
+TEST(CoopReplica, ARetractionLeavesWhatWasPutSince) {
+  Replica one(a), two(b);
+  ASSERT_TRUE(one.put(member(1), octets("x"), 100));
+  sync(one, two, a, b);
+  ASSERT_TRUE(one.put(member(1), octets("again"), 300));
+  two.retract(member(1));  // later, but it has not heard of that
+  EXPECT_EQ(two.find(member(1)), nullptr);
+  sync(two, one, b, a);
+  sync(one, two, a, b);
+  EXPECT_EQ(text_of(one.find(member(1))), "again");
+  EXPECT_EQ(text_of(two.find(member(1))), "again");
+  two.retract(member(1));
+  sync(one, two, a, b);  // the old value again
+  sync(two, one, b, a);
+  EXPECT_EQ(one.find(member(1)), nullptr);
+  EXPECT_EQ(two.find(member(1)), nullptr);
+}
+
+TEST(CoopReplica, RemovedIdentities) {
+  for (const bool excluded : {false, true}) {
+    const auto back = decode_removed(encode_removed({excluded, "CN=gm1"}));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->excluded, excluded);
+    EXPECT_EQ(back->identity, "CN=gm1");
+  }
+  EXPECT_FALSE(decode_removed({}));
+  const ItemKey id{Kind::removed_identity, Bytes(16, 1)};
+  EXPECT_FALSE(decode_item(encode_item(Item{id, 5, a, false, Secret()})));
+  EXPECT_TRUE(decode_item(encode_item(Item{id, 5, a, true, Secret()})));
 }
 
 TEST(CoopReplica, ConvergesInAnyOrderWithCopies) {
