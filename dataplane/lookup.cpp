@@ -56,7 +56,7 @@ template <typename Ip>
   std::array<std::uint16_t, burst_max> decisions;
   for (unsigned m = 0; m < misses.size; ++m)
     selector[m] = Ip::selector_key(burst.note[misses.index[m]]);
-  context.policy->selectors.find(std::span(selector.data(), misses.size), decisions.data());
+  context.policy->selectors->find(std::span(selector.data(), misses.size), decisions.data());
   for (unsigned m = 0; m < misses.size; ++m) {
     Note& note = burst.note[misses.index[m]];
     note.decision = context.locality->decide(note.ip, note).value_or(decisions[m]);
@@ -165,7 +165,7 @@ void look_up(LookupContext& context, Burst& burst) {
 
 std::uint16_t policy_decision(const LookupContext& context, const std::uint8_t* ip,
                               const Note& note) {
-  const SelectorTable& selectors = context.policy->selectors;
+  const SelectorTable& selectors = *context.policy->selectors;
   std::uint16_t decision = decision_none;
   if (note.has(note_v6)) {
     const SelectorKey6 key = selector_key6(ip, note);

@@ -35,8 +35,10 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
 }
 
 void Pipeline::use(const CompiledPolicy* policy) {
+  // The one before is still there: whoever made it waits until we have let it go.
+  const bool other = lookup_.policy == nullptr || lookup_.policy->selectors != policy->selectors;
   lookup_.policy = policy;
-  lookup_.forget();
+  if (other) lookup_.forget();
 }
 
 void Pipeline::tidy() {

@@ -60,7 +60,7 @@ struct PipelineOptions {
 /// order in which they stand in from_inside() and from_outside(). Takes every buffer that it is
 /// given: to an Outgoing, to reassembly, or back to its pool with a counted reason. Not shared
 /// between threads.
-class Pipeline {
+class alignas(64) Pipeline {
  public:
   static Result<std::unique_ptr<Pipeline>> create(const PipelineOptions& options, unsigned worker,
                                                   rte_mempool& pool, WorkerCounters& counters);

@@ -44,7 +44,8 @@ SaTable::SaTable(std::span<const std::shared_ptr<SaState>> sas)
 
 Result<std::unique_ptr<CompiledPolicy>> compile_policy(const Snapshot& snapshot,
                                                        std::vector<std::shared_ptr<SaState>> sas,
-                                                       std::string_view name) {
+                                                       std::string_view name,
+                                                       const CompiledPolicy* before) {
   auto policy = std::make_unique<CompiledPolicy>();
   std::vector<std::uint32_t> spis;
   for (const auto& sa : sas) spis.push_back(sa->spi());
@@ -56,7 +57,13 @@ Result<std::unique_ptr<CompiledPolicy>> compile_policy(const Snapshot& snapshot,
   policy->otherwise = snapshot.otherwise;
   if (snapshot.otherwise == Action::protect)
     return fail(bad_policy, "what no entry matches can't be protected: bypass or drop");
-  COHORT_TRY(policy->selectors, SelectorTable::build(snapshot.policy, name));
+  if (before != nullptr && std::ranges::equal(before->entries_as_given, snapshot.policy, {},
+                                              &PolicyEntry::selector, &PolicyEntry::selector)) {
+    policy->selectors = before->selectors;
+  } else {
+    COHORT_TRY(auto selectors, SelectorTable::build(snapshot.policy, name));
+    policy->selectors = std::make_shared<const SelectorTable>(std::move(selectors));
+  }
   for (std::size_t i = 0; i < snapshot.policy.size(); ++i) {
     COHORT_TRY(auto entry, compile_entry(snapshot.policy[i], i, policy->by_spi));
     policy->entries.push_back(std::move(entry));

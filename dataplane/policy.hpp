@@ -59,7 +59,9 @@ struct alignas(64) CompiledEntry {
 
 /// A snapshot as the workers read it: immutable while any of them may.
 struct CompiledPolicy {
-  SelectorTable selectors;
+  /// Shared with the policy before where only keys, actions or SAs are others: what is remembered
+  /// of flows then stays right, for it says which entry, not what is done.
+  std::shared_ptr<const SelectorTable> selectors;
   std::vector<PolicyEntry> entries_as_given;  ///< for the rare walk over fragments' candidates
   std::vector<CompiledEntry> entries;
   std::vector<std::shared_ptr<SaState>> sas;
@@ -70,8 +72,10 @@ struct CompiledPolicy {
 };
 
 /// Compiles a snapshot over SA states that the caller has looked up or made (in the order of
-/// snapshot.sas). `name` is unique among the policies that exist, at most 24 octets.
+/// snapshot.sas). `name` is unique among the policies that exist, at most 24 octets. `before`, if
+/// there is one, lends its selectors where they are the same.
 [[nodiscard]] Result<std::unique_ptr<CompiledPolicy>> compile_policy(
-    const Snapshot& snapshot, std::vector<std::shared_ptr<SaState>> sas, std::string_view name);
+    const Snapshot& snapshot, std::vector<std::shared_ptr<SaState>> sas, std::string_view name,
+    const CompiledPolicy* before = nullptr);
 
 }  // namespace cohort::dataplane

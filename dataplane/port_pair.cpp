@@ -4,11 +4,13 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <unistd.h>
 
+#include "dataplane/environment.hpp"
 #include "dataplane/policy.hpp"
 #include "dataplane/reasons.hpp"
 
@@ -199,7 +201,7 @@ Status PortPair::apply(const Snapshot& snapshot) {
   COHORT_TRY(auto states, states_for(snapshot));
   const std::string name = fmt::format("c{}-{}-{:x}-", number_, policies_made_++,
                                        reinterpret_cast<std::uintptr_t>(this) >> 6 & 0xffffff);
-  auto policy = compile_policy(snapshot, states, name);
+  auto policy = compile_policy(snapshot, states, name, current_.get());
   if (!policy) {
     // A buried SA that came back for nothing must not be forgotten.
     for (auto& state : states)
@@ -278,8 +280,13 @@ std::vector<std::string> PortPair::advice() const {
     if (!port->status().link_up)
       sentences.push_back(fmt::format("{}: {} has no link", options_.name, port->status().name));
   }
-  if (std::ranges::any_of(options_.workers, [](const auto& cpu) { return !cpu; }))
-    sentences.push_back(fmt::format("{}: a worker is not pinned to a CPU", options_.name));
+  // The node of the first port that has one: both are best on the same.
+  std::optional<unsigned> node;
+  for (const Port* port : {inside_.get(), outside_.get()})
+    if (const int socket = rte_eth_dev_socket_id(port->id()); socket >= 0 && !node)
+      node = static_cast<unsigned>(socket);
+  for (const std::string& sentence : CpuFacts().advice(options_.workers, node))
+    sentences.push_back(fmt::format("{}: {}", options_.name, sentence));
   return sentences;
 }
 

@@ -35,6 +35,8 @@ class PortPair {
   void reclaim();
   [[nodiscard]] std::size_t retired() const { return retired_.size(); }
   [[nodiscard]] std::vector<PortStatus> ports() const;
+  /// For whoever polls in threads of their own instead of start() (perf).
+  [[nodiscard]] Worker& worker(unsigned index) { return *seats_[index]->worker; }
   [[nodiscard]] std::vector<std::string> advice() const;
 
  private:

@@ -2,7 +2,10 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <new>
 
 #include "dataplane/api/drop_reason.hpp"
 
@@ -22,7 +25,7 @@ class ReplayWindow {
       : size_(size),
         // One word more than the window: the word that `top_` is in may be partly ahead of it.
         word_mask_(std::bit_ceil(size / 64 + 2) - 1),
-        words_(std::make_unique<std::uint64_t[]>(word_mask_ + 1)) {}
+        words_(make_words(word_mask_ + 1)) {}
 
   [[nodiscard]] Verdict check(std::uint32_t sequence) const {
     if (sequence > top_) return Verdict::fresh;
@@ -51,10 +54,24 @@ class ReplayWindow {
     for (std::uint32_t i = 0; i <= word_mask_ && words_; ++i) words_[i] = 0;
   }
 
+  /// Where the bitmap is: whole cache lines, for two windows of two workers are written at once.
+  [[nodiscard]] const std::uint64_t* words() const { return words_.get(); }
   [[nodiscard]] std::uint32_t top() const { return top_; }
   [[nodiscard]] std::uint32_t size() const { return size_; }
 
  private:
+  static constexpr std::size_t line = 64;
+  struct Free {
+    void operator()(std::uint64_t* words) const { std::free(words); }
+  };
+  using Words = std::unique_ptr<std::uint64_t[], Free>;
+  static Words make_words(std::uint32_t count) {
+    const std::size_t size = (count * sizeof(std::uint64_t) + line - 1) / line * line;
+    auto* words = static_cast<std::uint64_t*>(std::aligned_alloc(line, size));
+    if (words == nullptr) throw std::bad_alloc();
+    std::memset(words, 0, size);
+    return Words(words);
+  }
   /// The words that the window comes to when it moves on.
   void clear_after(std::uint32_t word, std::uint32_t steps) {
     if (steps > word_mask_) steps = word_mask_ + 1;
@@ -64,7 +81,7 @@ class ReplayWindow {
   std::uint32_t top_ = 0;
   std::uint32_t size_ = 0;
   std::uint32_t word_mask_ = 0;
-  std::unique_ptr<std::uint64_t[]> words_;
+  Words words_;
 };
 
 }  // namespace cohort::dataplane

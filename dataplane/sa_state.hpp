@@ -16,7 +16,7 @@ namespace cohort::dataplane {
 
 /// The IVs of one sender id (RFC 6054): the id leftmost, then a counter. A worker owns it for the
 /// life of the key, so that (key, id, counter) can't repeat.
-struct SenderIds {
+struct alignas(64) SenderIds {
   std::uint32_t id = 0;
   std::optional<unsigned> owner;  ///< the worker that it was given to, once
   std::uint64_t prefix = 0;       ///< the id, shifted to its place

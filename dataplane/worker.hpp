@@ -27,8 +27,8 @@ struct WorkerSetup {
 /// One poll-mode worker of a port pair: takes a policy from its ring, moves a burst each way,
 /// reports that it holds no older policy, and again. Nothing here allocates from the heap, locks,
 /// logs or makes a system call of its own (kernel devices make theirs), but for the sleep when
-/// idle.
-class Worker {
+/// idle. Lines that it writes are its own, here and in what it owns.
+class alignas(64) Worker {
  public:
   Worker(const WorkerSetup& setup, std::unique_ptr<Pipeline> pipeline, WorkerCounters& counters);
 

@@ -70,7 +70,8 @@ void Lab::apply(const Snapshot& snapshot) {
     states.back()->follow(sa);
   }
   states_ = states;
-  auto policy = compile_policy(snapshot, std::move(states), fmt::format("lab{}-", number++));
+  auto policy = compile_policy(snapshot, std::move(states), fmt::format("lab{}-", number++),
+                               policies_.empty() ? nullptr : policies_.back().get());
   if (!policy) throw std::runtime_error(policy.error().text());
   pipeline_->use(policy->get());
   policies_.push_back(std::move(*policy));

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <functional>
 #include <gtest/gtest.h>
 #include <optional>
@@ -460,7 +461,28 @@ TEST(Policy, AChangeIsForgottenByNoFlow) {
   lab.apply(Snapshot{});
   EXPECT_EQ(lab.inside({plain}).forwards.at("bypassed"), 1u);
   // More changes than the flow cache has generations.
-  for (int i = 0; i < 300; ++i) lab.apply(Snapshot{});
+  for (unsigned i = 0; i < 300; ++i) {
+    Snapshot other;
+    other.policy.push_back(entry(Action::drop, fmt::format("192.0.2.{}/32", i % 2), "0.0.0.0/0"));
+    lab.apply(other);
+  }
+  lab.apply(table_policy());
+  EXPECT_EQ(lab.inside({plain}).forwards.at("encrypted"), 1u);
+}
+
+// The selectors are then shared by both policies, and what is remembered of flows stays.
+TEST(Policy, AKnownFlowFollowsAnotherActionUnderTheSameSelectors) {
+  Lab lab;
+  lab.apply(table_policy());
+  EXPECT_EQ(lab.inside({plain}).forwards.at("encrypted"), 1u);
+  Snapshot closed = table_policy();
+  for (PolicyEntry& entry : closed.policy) entry.action = Action::drop;
+  lab.apply(closed);
+  EXPECT_EQ(lab.inside({plain}).drops.at("policy_drop"), 1u);
+  Snapshot swapped = table_policy();
+  std::swap(swapped.policy.front().selector, swapped.policy[2].selector);
+  lab.apply(swapped);
+  EXPECT_EQ(lab.inside({plain}).drops.at("policy_drop"), 1u);
   lab.apply(table_policy());
   EXPECT_EQ(lab.inside({plain}).forwards.at("encrypted"), 1u);
 }

@@ -150,6 +150,26 @@ TEST(FlowCache, FindsWhatWasPutUntilItForgets) {
   }
 }
 
+// Whatever set a flow is in, and long after the number of its generation came round.
+TEST(FlowCache, NoFlowOutlivesItsGeneration) {
+  FlowCache cache;
+  const Bytes packet4 = test::sized_v4(100);
+  const Bytes packet6 = test::sized_v6(100);
+  for (std::uint32_t generation = 0; generation < 600; ++generation) {
+    for (std::uint32_t flow = 0; flow < 2000; ++flow) {
+      std::uint16_t decision = 0;
+      const auto key4 = cache.key4(packet4.data(), flow, 17);
+      ASSERT_FALSE(cache.find(key4, FlowCache::hash(key4), decision)) << generation;
+      const auto key6 = cache.key6(packet6.data(), flow, 17);
+      ASSERT_FALSE(cache.find(key6, FlowCache::hash(key6), decision)) << generation;
+      if (generation % 3 != 0) continue;
+      cache.put(key4, FlowCache::hash(key4), 1);
+      cache.put(key6, FlowCache::hash(key6), 1);
+    }
+    cache.forget();
+  }
+}
+
 TEST(FlowCache, NeverTakesOneFlowForAnother) {
   FlowCache cache;
   std::mt19937 random(8);
