@@ -1,0 +1,114 @@
+"""./run bench --rekey and --cores: what changes of keys and policy cost, and how workers scale."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import svg
+
+# suite, size, policy entries, SAs, seconds between changes, seconds with changes
+MINUTE = [("gcm128", "imix", 100, 1, 1, 60), ("cbc256-sha256", "imix", 100, 1, 1, 60),
+          ("gcm128", "imix", 1000, 1000, 1, 60)]
+OFTEN = [("gcm128", "imix", entries, 1, 0.05, 5) for entries in (1, 10, 100, 1000)] + \
+        [("gcm128", "imix", sas, sas, 0.05, 5) for sas in (10, 100, 1000)]
+
+
+def run(program, *arguments):
+    done = subprocess.run([program, *map(str, arguments)], text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        sys.exit(f"bench: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def rekey_row(folder, case, quick):
+    suite, size, entries, sas, period, seconds = case
+    if quick:
+        seconds = min(seconds, 5)
+    return run(folder / "rekey_bench", "--suite", suite, "--size", size, "--entries", entries,
+               "--sas", sas, "--period", period, "--seconds", seconds)
+
+
+def rekey_line(row):
+    quiet, rekeyed = row["quiet"], row["rekeyed"]
+    return (f"{row['suite']:14}{row['entries']:>8}{row['sas']:>6}{row['period_s']:>7g}"
+            f"{row['changes']:>8}{row['lost'] + row['dropped']:>6}"
+            f"{rekeyed['median_pps'] / 1e6:8.2f}"
+            f"{rekeyed['median_pps'] / (quiet['median_pps'] or 1):7.3f}"
+            f"{rekeyed['below_0.97']:>7}/{rekeyed['samples']:<5}"
+            f"{quiet['below_0.97']:>5}/{quiet['samples']:<5}"
+            f"{row['change_gap']['p50_us']:8.1f}{row['change_gap']['p99_us']:8.1f}"
+            f"{row['change_gap']['max_us']:8.1f}{row['still_gap']['p50_us']:10.1f}"
+            f"{row['still_gap']['p99_us']:8.1f}{row['apply_ms_p50']:9.2f}{row['apply_ms_max']:8.2f}"
+            f"{row['memory'] / 1024:9.0f}")
+
+
+def rekey(program, quick):
+    """The minute at saturation, and changes as often as the control plane makes them."""
+    folder = pathlib.Path(program).parent
+    print("# One worker at saturation encrypts and decrypts each packet, another CPU replaces "
+          "every key (PortPair::apply);\n"
+          "# phases with changes and without take turns. Rates are of the worker's CPU time, in "
+          "samples of 50 ms; gaps are\n"
+          "# between the ends of two polls in microseconds: the longest of the eight that follow a "
+          "change, and the longest\n# of any eight, those left out in which the kernel took the "
+          "CPU away.\n"
+          f"{'suite':14}{'entries':>8}{'SAs':>6}{'every':>7}{'changes':>8}{'lost':>6}{'Mpps':>8}"
+          f"{'/quiet':>7}{'<0.97':>7}{'':6}{'quiet':>5}{'':6}{'gap p50':>8}{'p99':>8}{'max':>8}"
+          f"{'any: p50':>10}{'p99':>8}{'apply ms':>9}{'max':>8}{'KiB':>9}")
+    rows = []
+    for case in MINUTE + OFTEN:
+        rows.append(rekey_row(folder, case, quick))
+        print(rekey_line(rows[-1]), flush=True)
+    lost = sum(row["lost"] + row["dropped"] for row in rows)
+    print(f"# {sum(row['changes'] for row in rows)} changes, {lost} packets lost. Where the quiet "
+          "phases have samples under 0.97 of the median too,\n# other load on the machine makes "
+          "them, and those of the phases with changes say nothing.")
+    return rows, lost
+
+
+def cores(program, options, plots):
+    """Two workers against one."""
+    folder = pathlib.Path(program).parent
+    found = run(folder / "cores_bench", "--suites", options.suites, "--sizes",
+                "64,imix,1420" if options.sizes is None else options.sizes,
+                "--rounds", 100 if options.quick else 300)
+    rows = found["rows"]
+    print("# Two workers of one port pair, one policy, one SA and one sequence, each encrypting "
+          "and decrypting every packet;\n# TSC cycles a packet, best of samples of 1 ms that take "
+          "turns with both at once")
+    print(f"{'suite':14}{'size':>5}{'one':>8}{'two: times one':>16}")
+    for row in rows:
+        print(f"{row['suite']:14}{row['size']:>5}{row['alone_tsc']:8.0f}{row['speed_up']:16.2f}")
+    move = found["line_move_tsc"]
+    print(f"# a cache line moves from one CPU's store to the other's in {move:.0f} cycles")
+    if plots:
+        pathlib.Path(plots).mkdir(parents=True, exist_ok=True)
+        write_plot(rows, move, pathlib.Path(plots) / "cores.svg")
+    return [row | {"line_move_tsc": move} for row in rows]
+
+
+def modelled(cycles, move, workers):
+    """Packets in the time of one by one worker, when each burst of 64 moves one line that all
+    write: those who come at once wait for each other (M/D/1), and the line serves one at a time."""
+    burst = 64 * cycles
+    busy = workers * move / (burst + move)
+    if busy >= 0.95:
+        return burst / move
+    waiting = move + busy * move / (2 * (1 - busy)) if workers > 1 else 0
+    return workers * burst / (burst + waiting)
+
+
+def write_plot(rows, move, path):
+    counts = [1, 2, 4, 8, 16]
+    series = {}
+    for row in rows:
+        if row["size"] == "64":
+            name = row["suite"].split("-")[0] + " 64"
+            series[f"{name}: model"] = [modelled(row["alone_tsc"], move, n) for n in counts]
+            series[f"{name}: measured"] = [1, row["speed_up"], None, None, None]
+    path.write_text(svg.lines("Workers of one port pair on one SA",
+                              "times the rate of one; beyond two by the model of perf/README.md",
+                              counts, series))
+    print(f"# {path}")
