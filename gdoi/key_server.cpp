@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fmt/core.h>
+#include <initializer_list>
 #include <map>
+#include <utility>
 
 #include "gdoi/algorithms.hpp"
 #include "gdoi/authorization.hpp"
@@ -36,7 +38,14 @@ NotifyType notify_for(const Error& error) {
   if (error.is(unauthorized_identity) || error.is(removed_member)) {
     return NotifyType::authentication_failed;
   }
-  if (error.is(hash_mismatch)) return NotifyType::invalid_key_information;
+  const auto is_any = [&error](std::initializer_list<const Reason*> reasons) {
+    return std::ranges::any_of(reasons, [&error](const Reason* one) { return error.is(*one); });
+  };
+  if (error.is(ike::unexpected_payload)) return NotifyType::invalid_payload_type;
+  if (is_any({&ike::bad_payload, &ike::bad_length, &ike::truncated_message, &nonce_size,
+              &unknown_attribute, &duplicate_attribute, &too_many_items})) {
+    return NotifyType::payload_malformed;
+  }
   return NotifyType::no_proposal_chosen;
 }
 
@@ -78,7 +87,7 @@ struct KeyServer::Impl {
                const Datagram& datagram);
   Status finish(TimePoint now, const ike::Phase1Info& info, Pull& pull, const Datagram& datagram);
   Result<KsGroup*> requested_group(const ike::Phase1Info& info, const IdPayload& id);
-  Status room_for_pull(const ike::Phase1Info& info, const KeyServerOptions& options) const;
+  Status make_room_for_pull(const ike::Phase1Info& info, const KeyServerOptions& options);
   void refused(TimePoint now, const ike::Phase1Info& info, const Error& error);
 };
 
@@ -155,25 +164,38 @@ std::vector<KsGroupStatus> KeyServer::status(TimePoint now) const {
 
 // ---- GROUPKEY-PULL ------------------------------------------------------------------------------
 
-Status KeyServer::Impl::room_for_pull(const ike::Phase1Info& info,
-                                      const KeyServerOptions& options) const {
+/// A peer that begins more PULLs than it may have loses its own oldest, at first of those that are
+/// answered: they stand only to answer a repeated message. Of others, only such may give way.
+Status KeyServer::Impl::make_room_for_pull(const ike::Phase1Info& info,
+                                           const KeyServerOptions& options) {
+  const auto answered = [](const auto& entry) {
+    return entry.second.responder.state() == PullState::done;
+  };
+  const auto sooner = [&](const auto& a, const auto& b) {
+    return std::pair(!answered(a), a.second.expires) < std::pair(!answered(b), b.second.expires);
+  };
   const auto first = pulls.lower_bound({info.id, 0});
-  std::size_t of_peer = 0;
-  for (auto at = first; at != pulls.end() && at->first.first == info.id; ++at) ++of_peer;
-  if (of_peer >= options.pulls_max_per_phase1 || pulls.size() >= options.pulls_max) {
-    return fail(too_many_exchanges, fmt::format("{} open, {} of this peer", pulls.size(), of_peer));
+  const auto last = std::find_if(first, pulls.end(),
+                                 [&](const auto& entry) { return entry.first.first != info.id; });
+  if (std::cmp_greater_equal(std::distance(first, last), options.pulls_max_per_phase1)) {
+    pulls.erase(std::min_element(first, last, sooner));
   }
+  if (pulls.size() < options.pulls_max) return {};
+  const auto oldest = std::min_element(pulls.begin(), pulls.end(), sooner);
+  if (!answered(*oldest)) return fail(too_many_exchanges, fmt::format("{} open", pulls.size()));
+  pulls.erase(oldest);
   return {};
 }
 
 Result<KsGroup*> KeyServer::Impl::requested_group(const ike::Phase1Info& info,
                                                   const IdPayload& id) {
-  COHORT_TRY(const GroupId group_id, group_id_from_wire(id));
-  KsGroup* group = find(group_id);
+  const Result<GroupId> group_id = group_id_from_wire(id);
+  if (!group_id) return fail(unknown_group, group_id.error().text());
+  KsGroup* group = find(*group_id);
   if (group == nullptr) {
     world.outbox.report(
-        {&events::ks_bad_id, {{"identity", group_id.text()}, {"peer", info.remote.text()}}});
-    return fail(unknown_group, group_id.text());
+        {&events::ks_bad_id, {{"identity", group_id->text()}, {"peer", info.remote.text()}}});
+    return fail(unknown_group, group_id->text());
   }
   if (const Status admitted = group->may_join(info); !admitted) {
     group->count_refusal();
@@ -192,7 +214,7 @@ Result<KsGroup*> KeyServer::Impl::requested_group(const ike::Phase1Info& info,
 Status KeyServer::Impl::begin(TimePoint now, const ike::Phase1Info& info, const PullKey& key,
                               const Datagram& datagram) {
   if (groups.empty()) return fail(unknown_group, "no group is configured");
-  COHORT_CHECK(room_for_pull(info, groups.front()->state().options));
+  COHORT_CHECK(make_room_for_pull(info, groups.front()->state().options));
   COHORT_TRY(ike::SecureExchange exchange, isakmp.begin_exchange(info.id, key.second));
   Pull pull{
       PullResponder(std::move(exchange), world.random.bytes(nonce_octets)), {}, {}, 0, {}, {}};

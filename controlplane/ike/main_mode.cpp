@@ -178,6 +178,16 @@ Outcome run(Step& step, const Row& row) {
   return outcome;
 }
 
+/// The peer's signature does not hold in the usual reading; our own will follow the peer's.
+Outcome read_again(Step& step) {
+  Handshake& handshake = *step.sa.handshake;
+  Outcome outcome;
+  outcome.job = std::move(*handshake.other_reading);
+  handshake.other_reading.reset();
+  handshake.proof_is_hashed = true;
+  return outcome;
+}
+
 std::optional<Input> input_of(State state) {
   switch (state) {
     case State::generating:
@@ -250,6 +260,7 @@ Outcome on_job(Step& step, JobResult result) {
   if (!input) return {};
   const Row* row = find_row(step.sa.role, step.sa.state, *input, auth_of(step.sa));
   if (!result) {
+    if (*input == Input::verified && step.sa.handshake->other_reading) return read_again(step);
     ++step.sa.handshake->failures;
     Outcome outcome = refused(step, *row, std::move(result).error());
     outcome.proven_peer_fault = *input == Input::verified;

@@ -48,8 +48,11 @@ Status check_key(const Step& step, const PeerIdentity& identity) {
 Status begin_signing(Step& step) {
   if (step.sa.role == Role::initiator) derive(step, std::get<Secret>(step.value));
   const Phase1Policy& policy = step.sa.info.transform;
-  step.job = SignJob{step.sa.handshake->identity->key, signature_form(policy.auth),
-                     authentication_hash(policy), own_hash(step)};
+  const crypto::Hash hash = authentication_hash(policy);
+  Bytes digest = own_hash(step);
+  if (step.sa.handshake->proof_is_hashed) digest = crypto::digest(hash, {digest});
+  step.job = SignJob{step.sa.handshake->identity->key, signature_form(policy.auth), hash,
+                     std::move(digest)};
   return {};
 }
 
@@ -82,8 +85,18 @@ Status check_peer_certificate(Step& step) {
   COHORT_CHECK(check_key(step, identity));
   COHORT_CHECK(check_proven_by_certificate(id, identity));
   const Phase1Policy& policy = step.sa.info.transform;
-  step.job = VerifyJob{*identity.key, signature_form(policy.auth), authentication_hash(policy),
-                       peer_hash(step, id_octets), to_bytes(signature)};
+  VerifyJob job{*identity.key, signature_form(policy.auth), authentication_hash(policy),
+                peer_hash(step, id_octets), to_bytes(signature)};
+  Handshake& handshake = *step.sa.handshake;
+  handshake.proof_is_hashed = false;
+  handshake.other_reading.reset();
+  // RFC 4754 names a hash with each curve, and HASH_x is made with it already (RFC 2409 section
+  // 5.1). Most implementations sign HASH_x as the digest; others hash it once more.
+  if (policy.auth != AuthMethod::rsa_signature) {
+    handshake.other_reading = job;
+    handshake.other_reading->digest = crypto::digest(job.hash, {job.digest});
+  }
+  step.job = std::move(job);
   remember_candidate(step, std::move(identity), id);
   return {};
 }

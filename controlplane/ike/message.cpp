@@ -192,10 +192,13 @@ PayloadType PayloadWriter::first() const {
 
 Result<std::uint32_t> Attribute::number() const {
   if (basic) return value;
-  if (data.empty() || data.size() > 4)
-    return fail(bad_payload, fmt::format("attribute {} of {} octets", type, data.size()));
   std::uint32_t number = 0;
-  for (const std::uint8_t octet : data) number = (number << 8) | octet;
+  if (data.empty()) return fail(bad_payload, fmt::format("attribute {} has no value", type));
+  for (const std::uint8_t octet : data) {
+    if (number >> 24 != 0)
+      return fail(bad_payload, fmt::format("attribute {} of {} octets", type, data.size()));
+    number = (number << 8) | octet;
+  }
   return number;
 }
 

@@ -138,7 +138,7 @@ struct Attribute {
   bool basic = true;
   std::uint16_t value = 0;  ///< when basic
   ByteView data;            ///< when variable
-  /// The value as an integer, basic or up to 4 octets variable.
+  /// The value as an integer: basic, or variable with zeros before 4 octets at most.
   [[nodiscard]] Result<std::uint32_t> number() const;
 };
 [[nodiscard]] Result<std::vector<Attribute>> parse_attributes(ByteView data);

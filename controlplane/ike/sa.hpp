@@ -46,7 +46,9 @@ struct Handshake {
   Bytes candidate_last_block;
   Endpoint candidate_local, candidate_remote;
   bool candidate_initial_contact = false;
-  Bytes accepted_digest;  ///< of the peer's last message that a handler took
+  Bytes accepted_digest;                   ///< of the peer's last message that a handler took
+  std::optional<VerifyJob> other_reading;  ///< of the peer's signature, if the first one fails
+  bool proof_is_hashed = false;            ///< the peer's signature held in that reading
 
   unsigned failures = 0;      ///< messages or jobs that failed after their form was right
   unsigned verdicts = 0;      ///< protected notifications that the peer does not take our proof

@@ -123,10 +123,18 @@ TEST(Attributes, both_forms) {
   EXPECT_EQ((*attributes)[1].number().value(), 86400u);
 }
 
+TEST(Attributes, zeros_in_front_make_no_number_huge) {
+  const Bytes octets{0, 12, 0, 8, 0, 0, 0, 0, 0, 1, 0x51, 0x80};
+  const auto wide = parse_attributes(octets);
+  ASSERT_TRUE(wide);
+  EXPECT_EQ(wide->front().number().value(), 86400u);
+}
+
 TEST(Attributes, refuses_truncation_and_huge_numbers) {
   EXPECT_FALSE(parse_attributes(Bytes{0x80, 1, 0}));
   EXPECT_FALSE(parse_attributes(Bytes{0, 1, 0, 2, 9}));
-  const auto wide = parse_attributes(Bytes{0, 1, 0, 5, 0, 0, 0, 0, 1});
+  const Bytes octets{0, 1, 0, 5, 1, 0, 0, 0, 0};
+  const auto wide = parse_attributes(octets);
   ASSERT_TRUE(wide);
   EXPECT_FALSE(wide->front().number());
   EXPECT_FALSE(Attribute{.basic = false}.number());

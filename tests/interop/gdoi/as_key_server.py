@@ -1,0 +1,408 @@
+#!/usr/bin/python3
+"""Our group member against a key server that was written from the RFCs alone.
+
+usage: as_key_server.py SCENARIO      with COHORT_BUILD set; needs root (or sudo -n)
+"""
+import logging
+import os
+import struct
+import sys
+
+logging.getLogger('scapy.runtime').setLevel(logging.ERROR)
+# pylint: disable=wrong-import-position
+from scapy.layers.inet import IP, UDP  # noqa: E402
+from scapy.layers.inet6 import IPv6  # noqa: E402
+from scapy.layers.ipsec import ESP, SecurityAssociation  # noqa: E402
+import bench  # noqa: E402
+import key_server  # noqa: E402
+import member  # noqa: E402
+import phase1  # noqa: E402
+import policy  # noqa: E402
+import wire  # noqa: E402
+from bench import OURS, PSK, policy_of, wait_for  # noqa: E402
+from policy import Kek, Tek  # noqa: E402
+from wire import Broken  # noqa: E402
+
+from lab import scenario  # noqa: E402  of tests/e2e; bench has put it on the path
+
+SERVER, GROUP = '10.78.1.1', 4711
+MULTICAST = '239.192.7.9'
+NETS = ('10.0.0.0/24', '10.1.0.0/16')
+GCM, CBC = policy.Suite(256), policy.Suite(128, 'sha256')
+SCAPY = {None: ('AES-GCM', None), 'sha1': ('AES-CBC', 'HMAC-SHA1-96'),
+         'sha256': ('AES-CBC', 'SHA2-256-128'), 'sha384': ('AES-CBC', 'SHA2-384-192'),
+         'sha512': ('AES-CBC', 'SHA2-512-256')}
+
+
+def suite_of(exchange_offer):
+    """Takes the first transform that is offered."""
+    offered = exchange_offer[0]
+    number = {kind: wire.number_of(value) for kind, value in offered.items()}
+    return 0, phase1.Suite(number[phase1.METHOD], number[phase1.KEY_LENGTH], number[phase1.HASH],
+                           number[phase1.GROUP])
+
+
+class Site:
+    """cohortd as a member, its key server being us, and both of its cables."""
+
+    def __init__(self, lab, phase1_policies=None, identity=None, authority=None, key='rsa',
+                 above=()):
+        self.net = bench.Net(lab)
+        ours, peer = self.net.ours, self.net.peer
+        for name in ('in', 'out'):
+            lab.link(ours, name, peer, name)
+        # Nobody but the test is to send on the cables.
+        for node in (ours, peer):
+            for name in ('in', 'out'):
+                node.sysctl(**{f'net__ipv6__conf__{name}__disable_ipv6': 1})
+        out = bench.common(ours, 'gm', phase1_policies or [policy_of()], authority, key)
+        out['group_member'] = {
+            'address': OURS, 'multicast': [MULTICAST],
+            'groups': [{'name': 'g', 'identity': GROUP, 'servers': [SERVER], 'port_pair': 'wan',
+                        'retry_initial': '1s', 'retry_max': '1s', 'acknowledge_jitter': '0s'}],
+            **({'trustpoint': 'LAB'} if authority else {})}
+        out['dataplane'] = {
+            'hugepages': False, 'memory_mb': 128, 'file_prefix': lab.name,
+            'port_pairs': {'wan': {'inside': 'net_af_packet0,iface=in',
+                                   'outside': 'net_af_packet1,iface=out'}}}
+        line = phase1.Line(bench.udp(peer, SERVER), (OURS, 848))
+        self.line = line
+        self.server = key_server.Registrar(line, SERVER,
+                                           identity or phase1.Identity(psk=PSK.encode()))
+        self.inside, self.outside = bench.cable(peer, 'in'), bench.cable(peer, 'out')
+        self.daemon = bench.daemons.Member(ours, out)
+        bench.daemons.Daemon.start(self.daemon)
+        if authority:
+            bench.certify(self.daemon, authority, above)
+        self.counter = 0
+
+    def phase1(self, choose=suite_of, **how):
+        return self.server.phase1(choose, **how)
+
+    def again(self):
+        """Makes the member register anew, from phase 1 on."""
+        self.line.drain()
+        self.daemon.ask('gm register', group='g')
+
+    def serve(self, group, exchange=None, **how):
+        """One registration; returns the member's GAP."""
+        own = exchange is None
+        exchange = exchange or self.phase1()
+        rows, packets = how.pop('rows', None), how.pop('packets', None)
+        asked = self.server.pull(exchange, member.group_id(GROUP), rows or group.rows(),
+                                 packets or group.packets(),
+                                 sequence=how.pop('sequence', 0 if group.kek else None), **how)
+        if own:
+            self.server.close(exchange)
+        return asked
+
+    def spis(self):
+        return {tek['spi'] for tek in self.daemon.group()['teks']}
+
+    def holds(self, group, seconds=8):
+        """Waits until the member has the group's SPIs."""
+        wanted = {int.from_bytes(tek.spi, 'big') for tek in group.teks}
+        wait_for(lambda: wanted <= {spi_number(spi) for spi in self.spis()}, seconds,
+                 f'SPIs of the policy: {self.spis()}')
+        return True
+
+    def crosses(self, teks, source='10.0.0.7', destination='10.1.0.9', seconds=8):
+        """A clear packet goes in; the ESP packet that comes out, opened by scapy with the key of
+        teks[0], must be that packet under its own addresses; this is repeated until the member's
+        new policy stands. Then one that scapy sealed with teks[-1] comes in."""
+        tek = teks[0]
+        self.counter += 1
+        header = IPv6 if ':' in source else IP
+        mark = b'a packet longer than the shortest frame' + struct.pack('>I', self.counter)
+        clear = header(src=source, dst=destination) / UDP(sport=4000, dport=5000) / mark
+        clear = header(bytes(clear))
+        kind = 0x86dd if header is IPv6 else 0x0800
+        self.last_iv = None
+
+        def out():
+            self.inside.send(bench.ethernet(kind, bytes(clear)))
+            frame = bench.frames(self.outside, 0.5, lambda one: _is_esp(one, kind, tek.spi))
+            if frame is None:
+                return None
+            outer = header(frame[14:])
+            self.last_iv = bytes(outer[ESP].data)[:8]
+            assert (outer.src, outer.dst) == (clear.src, clear.dst), 'the addresses'
+            return bytes(sa_of(tek, source, destination).decrypt(outer)) == bytes(clear)
+        done = wait_for(out, seconds, f'ESP with SPI {tek.spi.hex()}')
+        back = header(bytes(header(src=destination, dst=source)
+                            / UDP(sport=5000, dport=4000) / mark))
+        sealed = sa_of(teks[-1], destination, source).encrypt(back, seq_num=1000 + self.counter)
+        self.outside.send(bench.ethernet(kind, bytes(sealed)))
+        seen = bench.frames(self.inside, 3, lambda one: one[12:14] == struct.pack('>H', kind))
+        return bool(done and seen and seen[14:] == bytes(back))
+
+
+def spi_number(text):
+    return text if isinstance(text, int) else int(str(text), 16)
+
+
+def _is_esp(frame, kind, spi):
+    if frame[12:14] != struct.pack('>H', kind):
+        return False
+    at, protocol = (34, 23) if kind == 0x0800 else (54, 20)
+    return frame[protocol] == 50 and frame[at:at + 4] == spi
+
+
+def sa_of(tek, source, destination):
+    crypt, auth = SCAPY[tek.suite.integrity]
+    header = IPv6(src=source, dst=destination) if ':' in source else IP(src=source, dst=destination)
+    return SecurityAssociation(ESP, spi=wire.number_of(tek.spi), crypt_algo=crypt,
+                               crypt_key=tek.key, auth_algo=auth, auth_key=tek.integrity,
+                               tunnel_header=header)
+
+
+def teks_of(suite, **how):
+    """An SA each way."""
+    return [Tek(suite, *NETS, **how), Tek(suite, *NETS[::-1], **how)]
+
+
+def sids_for(suite, bits=16, values=(5,), octets=2):
+    return (bits, list(values), octets) if suite.gcm else None
+
+
+def new_group(suite=CBC, kek=True, **how):
+    return key_server.Group(teks_of(suite), Kek(SERVER, OURS, ack=1) if kek else None,
+                            sids=sids_for(suite), **how)
+
+
+# --- scenarios ----------------------------------------------------------------------------------
+
+
+def suites(lab, check):
+    """Every suite: keys that we gave, packets that scapy opens and seals."""
+    site = Site(lab)
+    for number, suite in enumerate(policy.SUITES):
+        group = new_group(suite, kek=number % 2 == 0)
+        if number:
+            site.again()
+        site.serve(group)
+        check(suite.name, site.holds(group) and site.crosses(group.teks))
+
+
+def sender_ids(lab, check):
+    """Each sender's counter field begins with the sender id that we lent (RFC 6054)."""
+    site, first = Site(lab), True
+    for bits, values, octets in ((16, [0x1234], 2), (12, [0xabc], 2), (8, [0x5a], 1),
+                                 (16, [7], 4), (12, [0x100, 0x101], 4), (8, [9, 10, 11], 2)):
+        group = new_group(GCM)
+        group.sids = (bits, values, octets)
+        if not first:
+            site.again()
+        first = False
+        asked = site.serve(group)
+        site.holds(group)
+        crossed = site.crosses(group.teks)
+        sid = wire.number_of(site.last_iv) >> (64 - bits)
+        check(f'sender ids of {bits} bits in {octets} octets', crossed and sid in values,
+              (hex(sid), asked))
+
+
+def phase1_forms(lab, check):
+    """The member calls; we answer as the RFCs allow."""
+    several = [policy_of(256, 'sha256', 19), policy_of(192, 'sha384', 20), policy_of(128)]
+    site = Site(lab, several)
+    group = new_group()
+
+    def pick(number):
+        return lambda offered: (number, suite_of([offered[number]])[1])
+    for number, (what, how) in enumerate((
+            ('the first transform of three', {'choose': pick(0)}),
+            ('the second one', {'choose': pick(1)}), ('the third one', {'choose': pick(2)}),
+            ('DOI 1 and Situation 1 in the answer', {'doi': 1, 'situation': 1}),
+            ('RESERVED fields that are not zero', {'reserved': 0xa5}),
+            ('vendor ids', {'vendors': [os.urandom(16), b'', bytes(300)]}))):
+        if number:
+            site.again()
+        exchange = site.phase1(**how)
+        site.serve(group, exchange)
+        check(what, site.holds(group))
+        site.server.close(exchange)
+        group = new_group()
+
+
+def _signatures(lab, check, kind, method):
+    names = {phase1.RSA: 'rsa-sig', phase1.ECDSA256: 'ecdsa-256-sig',
+             phase1.ECDSA384: 'ecdsa-384-sig'}
+    root = bench.Authority('root', kind)
+    middle = bench.Authority('middle', kind, root)
+    ours = middle.identity('ks', 'GETVPN_KS', kind, above=[middle.certificate])
+    site = Site(lab, [policy_of(256, 'sha384', 19, names[method])], ours, middle, kind,
+                [middle.certificate])
+    for number, (what, how) in enumerate((
+            ('CERTREQ empty', {}), ('CERTREQ of the root', {'certreqs':
+                                                            [root.subject.public_bytes()]}),
+            ('CERTREQ of another', {'certreqs': [bench.name('x').public_bytes()]}),
+            ('no CERTREQ', {'certreqs': []}))):
+        group = new_group(GCM)
+        if number:
+            site.again()
+        exchange = site.phase1(**how)
+        site.serve(group, exchange)
+        check(f'{names[method]}, {what}', site.holds(group))
+        check(f'{names[method]}, {what}: its chain is whole', len(exchange.peer_chain) >= 2)
+        site.server.close(exchange)
+
+
+def phase1_rsa(lab, check):
+    _signatures(lab, check, 'rsa', phase1.RSA)
+
+
+def phase1_ecdsa(lab, check):
+    _signatures(lab, check, 'p256', phase1.ECDSA256)
+
+
+def phase1_ecdsa384(lab, check):
+    _signatures(lab, check, 'p384', phase1.ECDSA384)
+
+
+# --- policies in every form that the RFC allows -------------------------------------------------
+
+
+def _forms():
+    """(what, group, how to say it)"""
+    plain, gcm = new_group(), new_group(GCM)
+    delays = wire.basic(1, 1) + wire.basic(2, 5)
+    many = key_server.Group([Tek(policy.SUITES[at % 15], f'10.{at}.0.0/16', '10.200.0.0/16')
+                             for at in range(24)] + teks_of(GCM), Kek(SERVER, OURS),
+                            sids=sids_for(GCM))
+    wide = key_server.Group([Tek(CBC, 'fd00:10::/64', 'fd00:11::/64', protocol=17),
+                             Tek(GCM, *NETS, ports=(4000, 5000), protocol=17),
+                             Tek(CBC, '10.0.0.7/32', '239.1.1.1/32')], Kek(SERVER, MULTICAST),
+                            sids=sids_for(GCM))
+
+    def signing(*how, **more):
+        return key_server.Group(teks_of(CBC), Kek(SERVER, OURS, **dict(zip(
+            ('sign_hash', 'sign_algorithm', 'sign_bits'), how)), **more))
+    yield 'attributes and key packets backwards', gcm, {
+        'rows': gcm.rows({'order': -1}, {'order': -1}), 'packets': gcm.packets()[::-1]}
+    yield 'lifetimes basic in SAK, variable in SAT', plain, {
+        'rows': plain.rows({'wide': True}, {'wide': False})}
+    yield 'nothing that has a default', plain, {'rows': plain.rows({'short': True})}
+    yield 'Group Description, which MUST be ignored', plain, {
+        'rows': plain.rows({'extra': wire.basic(3, 14)})}
+    yield 'KEK_MANAGEMENT_ALGORITHM, which MUST be ignored', plain, {
+        'rows': plain.rows(None, {'extra': wire.basic(1, 1)})}
+    yield 'RESERVED2 of SAK from RFC 3547', plain, {
+        'rows': plain.rows(None, {'reserved': b'\0\1\0\x80'})}
+    yield 'RESERVED fields that are not zero', plain, {'reserved': 0x42}
+    yield 'no KEK at all', new_group(GCM, kek=False), {}
+    yield 'activation and deactivation delays', new_group(gap=delays), {}
+    yield 'delays in the variable form', new_group(
+        gap=wire.variable(1, b'\0\1') + wire.variable(2, b'\0\0\0\5')), {}
+    yield '26 SAs', many, {}
+    yield 'IPv6, ports, multicast', wide, {}
+    yield 'a sequence number of 4000000000', new_group(), {'sequence': 4000000000}
+    yield 'a KEK and no SEQ, as before the first PUSH', new_group(), {'sequence': None}
+    yield 'nonce of 8 octets', new_group(), {'nonce': os.urandom(8)}
+    yield 'nonce of 128 octets', new_group(), {'nonce': os.urandom(128)}
+    yield 'each message twice', new_group(), {'repeat': True}
+    yield 'ECDSA-256 without SIG_HASH_ALGORITHM', signing(0, 4, 0), {}
+    yield 'ECDSA-384 with it', signing(4, 5, 384), {}
+    yield 'ECDSA-521', signing(0, 6, 521), {}
+    yield 'RSA of 4096 bits, SHA-512, KEK of 256 bits', signing(5, 1, 4096, bits=256), {}
+    yield 'RSA of 3072 bits, SHA-384, KEK of 192 bits', signing(4, 1, 3072, bits=192), {}
+
+
+def policies(lab, check):
+    site, first = Site(lab), True
+    for what, group, how in _forms():
+        if not first:
+            site.again()
+        first = False
+        try:
+            site.serve(group, **how)
+            check(what, site.holds(group, 4))
+        except (Broken, bench.LabError) as error:
+            check(what, False, error)
+
+
+# --- policies that a member must refuse ---------------------------------------------------------
+
+
+def _bad():
+    """(what, group, how it is spoilt)"""
+    good, gcm = new_group(), new_group(GCM)
+    sak, first, second = good.rows()
+    tek = good.teks[0]
+
+    def sat(at, octets):
+        body = tek.sat()
+        return [sak, (wire.SAT, body[:at] + octets + body[at + len(octets):]), second]
+
+    def packets(extra=b'', **change):
+        out = good.packets()
+        out[1] = tek.packet(extra)
+        for at, value in change.items():
+            out[int(at[1:])] = value
+        return [one for one in out if one]
+    unknown = wire.basic(77, 1)
+    transform = len(tek.sat()) - len(tek.attributes()) - 5
+    short = policy.key_packet(policy.TEK_PACKET, tek.spi,
+                              wire.variable(1, tek.key[:-1]) + wire.variable(2, tek.integrity))
+    no_integrity = policy.key_packet(policy.TEK_PACKET, tek.spi, wire.variable(1, tek.key))
+    return [
+        ('an unknown attribute in SAK', good, {'rows': good.rows(None, {'extra': unknown})}),
+        ('an unknown attribute in SAT', good, {'rows': good.rows({'extra': unknown})}),
+        ('an unknown attribute in GAP', good, {'rows': [sak, (wire.GAP, unknown), first, second]}),
+        ('an unknown long attribute in SAT', good, {
+            'rows': good.rows({'extra': wire.variable(300, bytes(40))})}),
+        ('an unknown SAT protocol', good, {'rows': sat(0, b'\x63')}),
+        ('AH', good, {'rows': sat(0, b'\x02')}),
+        ('an unknown transform', good, {'rows': sat(transform, b'\xfa')}),
+        ('transport mode', good, {'rows': sat(len(tek.sat()) - len(tek.attributes()) + 8,
+                                              wire.basic(policy.ENCAPSULATION, 2))}),
+        ('an unknown SA Attribute payload', good, {'rows': [sak, first, second, (99, bytes(8))]}),
+        ('SAT before SAK', good, {'rows': [first, second, sak]}),
+        ('two SAKs', good, {'rows': [sak, sak, first, second]}),
+        ('DOI 1', good, {'sa': b'\0\0\0\1' + policy.sa_body(good.rows())[4:]}),
+        ('a wrong HASH(2)', good, {'spoil': 2}), ('a wrong HASH(4)', good, {'spoil': 4}),
+        ('an unknown payload in message 2', good, {'extra2': [(99, bytes(4))]}),
+        ('an unknown payload in message 4', good, {'extra4': [(99, bytes(4))]}),
+        ('an unknown attribute in a TEK packet', good, {'packets': packets(unknown)}),
+        ('an unknown key packet', good, {
+            'packets': [*good.packets(), policy.key_packet(77, b'', wire.basic(1, 1))]}),
+        ('a key that is too short', good, {'packets': packets(_1=short)}),
+        ('no integrity key', good, {'packets': packets(_1=no_integrity)}),
+        ('no key for an SA', good, {'packets': packets(_2=None)}),
+        ('no KEK packet', good, {'packets': packets(_0=None)}),
+        ('a count of key packets that is wrong', good, {
+            'kd': struct.pack('>HH', 9, 0) + policy.kd_body(good.packets())[4:]}),
+        ('no sender id for AES-GCM', gcm, {'packets': gcm.packets()[:-1]}),
+    ]
+
+
+def refusals(lab, check):
+    """Nothing of a bad policy is installed, what was there stays, and a good one still works."""
+    site = Site(lab)
+    group = new_group()
+    site.serve(group)
+    site.holds(group)
+    for what, _, how in _bad():
+        before = site.spis()
+        site.again()
+        exchange = site.phase1()
+        try:
+            site.serve(new_group(), exchange, seconds=1.5, **how)
+            said = 'nothing'
+        except Broken as broken:
+            said = broken
+        site.line.drain()
+        check(f'{what}: nothing of it is taken', site.spis() == before, said)
+        site.server.close(exchange)
+        site.again()
+        group = new_group()
+        try:
+            site.serve(group)
+            check(f'{what}: and then a good one', site.holds(group))
+        except (Broken, bench.LabError) as error:
+            check(f'{what}: and then a good one', False, error)
+    check('and traffic crosses', site.crosses(group.teks))
+
+
+if __name__ == '__main__':
+    scenario.run(globals()[sys.argv[1]])
