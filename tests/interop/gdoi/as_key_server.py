@@ -404,5 +404,195 @@ def refusals(lab, check):
     check('and traffic crosses', site.crosses(group.teks))
 
 
+# --- GROUPKEY-PUSH ------------------------------------------------------------------------------
+
+
+class Rekeyed:
+    """A registered member that we send PUSHes to."""
+
+    def __init__(self, site, group, to=OURS, ack=1):
+        self.site, self.group, self.to, self.ack_kind = site, group, to, ack
+        site.serve(group)
+        site.holds(group)
+
+    def send(self, datagram):
+        self.site.line.sock.sendto(datagram, (self.to, 848))
+
+    def acknowledged(self, kek=None, seconds=6):
+        """SEQ of the acknowledgement that comes, verified."""
+        kek = kek or self.group.kek
+        datagram = self.site.line.receive(
+            lambda header: header.exchange == wire.PUSH_ACK and header.cookies == kek.spi, seconds,
+            'acknowledgement')
+        return key_server.read_ack(datagram, kek, OURS, self.ack_kind)
+
+    def push(self, payloads, **how):
+        """Sends a PUSH that must be taken and acknowledged."""
+        kek = how.get('kek') or self.group.kek
+        datagram = self.group.push(payloads, **how)
+        self.send(datagram)
+        return self.acknowledged(kek) == self.group.sequence, datagram
+
+    def renewed(self, **how):
+        """New TEKs by PUSH; whether they are taken."""
+        teks = teks_of(self.group.teks[0].suite)
+        done, self.last = self.push(self.group.update(teks), **how)
+        self.group.teks = teks
+        return done and self.site.holds(self.group)
+
+    def unmoved(self, datagram):
+        """Sends what must not be taken: no SPI changes, and the next good PUSH still works."""
+        before = self.site.spis()
+        self.send(datagram)
+        self.group.sequence += 5  # whoever signed it may have spent its SEQ
+        good = self.renewed()
+        lost = {tek.spi.hex() for tek in self.refused_teks}
+        now = self.site.spis()
+        taken = lost & {f'{spi_number(spi):08x}' for spi in now}
+        return good and not taken and before <= now
+
+    refused_teks = ()
+
+
+def pushes(lab, check):
+    site = Site(lab)
+    group = new_group(gap=wire.basic(1, 0) + wire.basic(2, 1))
+    rekeyed = Rekeyed(site, group)
+    check('new TEKs, acknowledged', rekeyed.renewed())
+    check('traffic crosses with them', site.crosses(group.teks))
+    check('the signed Length is the sent one', rekeyed.renewed(padded=True))
+    check('the bare digest signed', rekeyed.renewed(bare=True))
+    check('RESERVED fields that are not zero', rekeyed.renewed(reserved=0x33))
+    group.sequence += 1000
+    check('SEQ may leap', rekeyed.renewed())
+    again = rekeyed.last
+    count = site.daemon.group()['rekeys']['received']
+    rekeyed.send(again)
+    check('a copy of the last one is acknowledged again, if anything', _quiet(rekeyed) in
+          (None, group.sequence) and site.daemon.group()['rekeys']['received'] == count)
+    group.teks = [Tek(policy.SUITES[at % 15], f'10.{at}.0.0/16', '10.200.0.0/16')
+                  for at in range(1, 13, 2)] + teks_of(CBC)
+    group.teks = [tek for tek in group.teks if not tek.suite.gcm]
+    check('larger than a packet: many TEKs', rekeyed.push(group.update(group.teks))[0]
+          and site.holds(group))
+    old, new = group.kek, Kek(SERVER, OURS, bits=256, ack=1)
+    group.sequence += 1
+    rekeyed.send(group.push(group.update(teks_of(CBC), new), sequence=group.sequence))
+    check('a new KEK comes under the old one, which acknowledges',
+          rekeyed.acknowledged(old) == group.sequence)
+    group.kek, group.sequence, group.teks = new, 0, teks_of(CBC)
+    check('then SEQ begins with 1', rekeyed.push(group.update(group.teks))[0]
+          and site.holds(group))
+    check('the old KEK is of no use any more', _quiet(rekeyed, group.push(
+        group.update(teks_of(CBC)), kek=old, sequence=group.sequence + 5), old) is None)
+    check('and all is well', rekeyed.renewed() and site.crosses(group.teks))
+
+
+def _quiet(rekeyed, datagram=None, kek=None):
+    """What is acknowledged within a second, or None."""
+    if datagram:
+        rekeyed.send(datagram)
+    try:
+        return rekeyed.acknowledged(kek, 1)
+    except phase1.Silence:
+        return None
+
+
+def push_refusals(lab, check):
+    """Each changes nothing; the good PUSH after it works."""
+    site = Site(lab)
+    group = new_group()
+    rekeyed = Rekeyed(site, group)
+    rekeyed.renewed()
+    earlier = rekeyed.last
+    rekeyed.renewed()
+
+    def bad(payloads=None, **how):
+        rekeyed.refused_teks = teks_of(CBC)
+        update = group.update(rekeyed.refused_teks)
+        how.setdefault('sequence', group.sequence + 3)
+        return group.push(payloads(update) if payloads else update, **how)
+    unknown = wire.basic(77, 1)
+    other = Kek(SERVER, OURS, ack=1)
+
+    def sat_with(extra):
+        def payloads(_):
+            one = rekeyed.refused_teks[0]
+            return [(wire.SA, policy.sa_body([(wire.SAT, one.sat(extra=extra))])),
+                    (wire.KD, policy.kd_body([one.packet()]))]
+        return payloads
+
+    def kd_with(packet):
+        def payloads(update):
+            packets = [tek.packet() for tek in rekeyed.refused_teks] + [packet]
+            return [update[0], (wire.KD, policy.kd_body(packets))]
+        return payloads
+    cases = {
+        'an earlier one': lambda: earlier, 'SEQ of the last one': lambda: bad(
+            sequence=group.sequence),
+        'SEQ 0': lambda: bad(sequence=0), 'a wrong signature': lambda: bad(spoil=True),
+        'unknown cookies': lambda: bad(kek=other),
+        'a Message ID': lambda: bad(number=7), 'no encryption flag': lambda: bad(flags=0),
+        'the Commit bit': lambda: bad(flags=3),
+        'an unknown payload': lambda: bad(lambda update: [*update, (99, bytes(4))]),
+        'no KD': lambda: bad(lambda update: update[:1]),
+        'KD before SA': lambda: bad(lambda update: update[::-1]),
+        'an unknown attribute in SAT': lambda: bad(sat_with(unknown)),
+        'an unknown key packet': lambda: bad(kd_with(policy.key_packet(9, b'', b''))),
+        'a sender id': lambda: bad(kd_with(policy.sid_packet(16, [3], 2))),
+        'a Delete with DOI 1': lambda: bad(lambda update: [
+            (wire.DELETE, b'\0\0\0\1' + policy.delete_body(1, [bytes(4)])[4:]), *update]),
+        'a Delete of a wrong count': lambda: bad(lambda update: [
+            (wire.DELETE, struct.pack('>IBBH', 2, 1, 4, 9) + bytes(4)), *update]),
+        'half of it': lambda: bad()[:-64],
+    }
+    for what, make in cases.items():
+        try:
+            check(what, rekeyed.unmoved(make()), site.spis())
+        except (Broken, bench.LabError) as error:
+            check(what, False, error)
+    refused = site.daemon.refusals()
+    check('refusals have names', sum(refused.values()) >= len(cases), refused)
+
+
+def push_deletes(lab, check):
+    site = Site(lab)
+    group = new_group()
+    rekeyed = Rekeyed(site, group)
+    gone, kept = group.teks
+    check('one TEK is deleted', rekeyed.push([(wire.DELETE, policy.delete_body(1, [gone.spi]))])[0])
+    wait_for(lambda: site.spis() and len(site.spis()) == 1, 8, 'deletion')
+    check('the other one stays', {spi_number(spi) for spi in site.spis()}
+          == {int.from_bytes(kept.spi, 'big')}, site.spis())
+    check('both come anew', rekeyed.renewed())
+    both = [(wire.DELETE, policy.delete_body(1, [bytes(4)])),
+            (wire.DELETE, policy.delete_body(0, [bytes(16)], 16))]
+    site.line.drain()
+    check('everything is deleted, and that is acknowledged', rekeyed.push(both)[0])
+    wait_for(lambda: not site.spis(), 8, 'end of all keys')
+    group = new_group()
+    site.serve(group)
+    check('so it registers again', site.holds(group) and site.crosses(group.teks))
+    rekeyed.group, group.sequence = group, 0
+    rekeyed.push([(wire.DELETE, policy.delete_body(0, [group.kek.spi], 16))])
+    fresh = new_group()
+    site.serve(fresh)
+    check('without its KEK it registers again', site.holds(fresh))
+
+
+def push_multicast(lab, check):
+    """TEKs that end without a PUSH make it register again; PUSHes to a multicast address."""
+    site = Site(lab)
+    ending = key_server.Group(teks_of(CBC, life=6))
+    site.serve(ending)
+    check('it has keys that end soon', site.holds(ending))
+    site.net.peer.ip(f'route add {MULTICAST}/32 dev up0')
+    group = key_server.Group(teks_of(CBC), Kek(SERVER, MULTICAST, ack=3, bits=256))
+    rekeyed = Rekeyed(site, group, MULTICAST, ack=3)
+    check('it registers again by itself', site.daemon.group()['registration']['succeeded'] == 2)
+    check('new TEKs by multicast, acknowledged by SHA-512', rekeyed.renewed())
+    check('traffic crosses', site.crosses(group.teks))
+
+
 if __name__ == '__main__':
     scenario.run(globals()[sys.argv[1]])

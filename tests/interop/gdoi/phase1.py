@@ -126,6 +126,7 @@ class Line:
     def __init__(self, sock, peer):
         self.sock, self.peer, self.waiting = sock, peer, []
         self.patience = 8  # seconds for an answer
+        self.answered = set()  # cookies of the initiators that were answered here
 
     def send(self, datagram):
         self.sock.sendto(datagram, self.peer)
@@ -319,8 +320,10 @@ def respond(line, identity, address, choose, *, seconds=20, doi=wire.GDOI, situa
     """Main mode as responder: choose(offered transforms) says which it takes, as (number, Suite).
     The answer echoes that transform as it came."""
     first = line.receive(lambda header: header.exchange == wire.MAIN_MODE
-                         and header.cookies[8:] == bytes(8), seconds, 'message 1')
+                         and header.cookies[8:] == bytes(8)
+                         and header.cookies not in line.answered, seconds, 'message 1')
     header = wire.Header(first)
+    line.answered.add(header.cookies)
     exchange = Exchange(line, identity, address, False, header.cookies[:8] + os.urandom(8))
     line.peer = line.peer_seen
     payloads, _ = wire.unchain(header.first, first[28:])
