@@ -162,7 +162,9 @@ Result<HttpResponse> ScepServer::dispatch(const HttpRequest& request) {
     return crl();
   }
   COHORT_TRY(const Query query, Query::parse(request.url));
-  if (query.operation == "PKIOperation") {
+  // RFC 8894 section 4.3: nothing but a PKIOperation can be posted, so some do not say it.
+  const bool posted = request.method == HttpMethod::post && query.operation.empty();
+  if (posted || query.operation == "PKIOperation") {
     COHORT_CHECK(admit(request.peer));
     if (request.method == HttpMethod::post) return pki_operation(request.body, request.peer);
     COHORT_TRY(const Bytes message, base64_decode(query.message));

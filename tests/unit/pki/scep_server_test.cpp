@@ -228,6 +228,7 @@ TEST_F(Server, BadHttpIsRefusedByNameAndChangesNothing) {
        &http_bad_request},
       {"empty message", request(HttpMethod::get, "/?operation=PKIOperation"), 400, &scep_not_cms},
       {"garbage", request(HttpMethod::post, "/?operation=PKIOperation", 100), 400, &scep_not_cms},
+      {"garbage, no operation", request(HttpMethod::post, "/scep", 100), 400, &scep_not_cms},
       {"large message",
        request(HttpMethod::post, "/?operation=PKIOperation", scep_message_size_max + 1), 413,
        &scep_too_large},
