@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Phase 1 with libreswan (pluto, IKEv1), which calls us: it knows no DOI but IPsec's, so it does not
+"""Phase 1 with libreswan (pluto, IKEv1), which calls us: it knows no DOI but IPsec's, and does not
 understand us, who call with GDOI's.
 
 usage: libreswan.py IKE_TOOL SCENARIO
