@@ -239,3 +239,32 @@ class Reply:
         signed = Node(open_envelope(self.content, key))[1][0]
         field = next(one for one in signed if one.tag == 0xa1)
         return x509.load_der_x509_crl(field[0].raw)
+
+
+class Asked:
+    """A client's message, whose signature was verified with the certificate that it brings."""
+
+    def __init__(self, data):
+        signed = Node(data)[1][0]
+        parts = list(signed)
+        self.content = parts[2][1][0].body
+        self.signer = x509.load_der_x509_certificate(next(
+            one for one in parts if one.tag == 0xa0)[0].raw)
+        signer = parts[-1][0]
+        attributes = next(one for one in signer if one.tag == 0xa0)
+        name = signer[2][0].raw
+        digest = next(key for key, row in HASHES.items() if oid(row[0]) == name)
+        self.signer.public_key().verify(signer[5].body, b'\x31' + attributes.raw[1:],
+                                        padding.PKCS1v15(), HASHES[digest][2])
+        self.attributes = {one[0].raw: one[1][0].body for one in attributes}
+        assert self.attributes[oid('1.2.840.113549.1.9.4')] == hashlib.new(
+            digest, self.content).digest(), 'messageDigest'
+
+    def get(self, name):
+        return self.attributes.get(oid(name))
+
+
+def certs_only(certificates):
+    """A degenerate SignedData."""
+    return seq(oid(SIGNED), tlv(0xa0, seq(integer(1), set_of(), seq(oid(DATA)),
+                                          tlv(0xa0, *certificates), set_of())))
