@@ -111,14 +111,25 @@ Status check_proven_by_certificate(const Identification& id, const PeerIdentity&
               fmt::format("ID {}; certificate of {}", id.text(), certificate.subject));
 }
 
-Status check_names_address(const Identification& id) {
-  const auto type = static_cast<IdType>(id.type);
-  if (type == IdType::ipv4_addr || type == IdType::ipv6_addr) return {};
-  return fail(identity_mismatch, fmt::format("ID {}; an address was expected", id.text()));
+Status check_names_one_peer(const Identification& id) {
+  switch (static_cast<IdType>(id.type)) {
+    case IdType::ipv4_addr:
+    case IdType::ipv6_addr:
+    case IdType::fqdn:
+    case IdType::user_fqdn:
+    case IdType::der_asn1_dn:
+    case IdType::key_id:
+      return {};
+  }
+  return fail(identity_mismatch,
+              fmt::format("ID {}; an address or a name was expected", id.text()));
 }
 
 Status check_proven_by_address(const Identification& id, const IpAddress& remote) {
-  if (check_names_address(id) && equal(id.data, remote.bytes())) return {};
+  COHORT_CHECK(check_names_one_peer(id));
+  const auto type = static_cast<IdType>(id.type);
+  const bool address = type == IdType::ipv4_addr || type == IdType::ipv6_addr;
+  if (!address || equal(id.data, remote.bytes())) return {};
   return fail(identity_mismatch, fmt::format("ID {}; peer at {}", id.text(), remote.text()));
 }
 

@@ -37,9 +37,11 @@ struct Identification {
 /// A certificate proves its subject (ID_DER_ASN1_DN, octet by octet) and its subjectAltNames.
 [[nodiscard]] Status check_proven_by_certificate(const Identification& id,
                                                  const PeerIdentity& certificate);
-/// The identity is an address, of either family; which one is not looked at.
-[[nodiscard]] Status check_names_address(const Identification& id);
-/// A pre-shared key is found by address, and proves nothing else.
+/// The identity is of one peer: an address or a name, no subnet, no range. Which one is not looked
+/// at.
+[[nodiscard]] Status check_names_one_peer(const Identification& id);
+/// A pre-shared key is found by address, and proves nothing else: an address must be that one. A
+/// name claims nothing, as the peer is called by its address whatever it says.
 [[nodiscard]] Status check_proven_by_address(const Identification& id, const IpAddress& remote);
 
 }  // namespace cohort::ike

@@ -63,10 +63,10 @@ Status check_peer_hash(Step& step) {
     return fail(authentication_failed, "HASH");
   COHORT_TRY(const Identification id, Identification::parse(id_octets));
   // Behind a NAT the peer names the address that it has, not the one that we see, and whether there
-  // is a NAT is what the peer says. So the name proves nothing then: the peer is whoever has the
-  // key of the address that we see, and is called by that address.
+  // is a NAT is what the peer says. So it proves nothing then, as a name never does: the peer is
+  // whoever has the key of the address that we see, and is called by that address.
   if (step.sa.handshake->nat)
-    COHORT_CHECK(check_names_address(id));
+    COHORT_CHECK(check_names_one_peer(id));
   else
     COHORT_CHECK(check_proven_by_address(id, step.remote.address));
   remember_candidate(step, PeerIdentity{}, id);

@@ -152,6 +152,18 @@ def phase1_psk(lab, check):
                 (wire.NOTIFY, struct.pack('>IBBH', 1, 1, 16, 24578) + bytes(16))]},
             'each message twice': {'repeat': True}}.items():
         accepted(check, what, lambda how=how: register(connect(net, **how), 1))
+    for what, head, name in (('ID_FQDN', b'\2\0\0\0', b'gm.example.org'),
+                             ('ID_USER_FQDN', b'\3\0\0\0', b'gm@example.org'),
+                             ('ID_KEY_ID', b'\x0b\0\0\0', b'any octets'),
+                             ('ID with UDP and port 848', b'\1\x11\3\x50', None)):
+        line, address = net.line()
+        named = head + (name or bytes(map(int, address.split('.'))))
+        accepted(check, what, lambda named=named, line=line, address=address: register(
+            phase1.initiate(line, phase1.Identity(psk=PSK.encode(), named=named), address,
+                            PHASE1[0]), 1))
+    line, address = net.line(port=40848)
+    accepted(check, 'from another port than 848', lambda: register(
+        phase1.initiate(line, IDENTITY, address, PHASE1[0]), 1))
 
 
 def phase1_certificates(lab, check):

@@ -177,10 +177,10 @@ class Net:
         self.peer.ip(f'addr add {text}/64 dev up0 nodad')
         return text
 
-    def line(self, address=None):
+    def line(self, address=None, port=848):
         """A socket on an address of its own, towards our UDP 848; (line, address)."""
         address = address or self.address()
-        sock = udp(self.peer, address)
+        sock = udp(self.peer, address, port)
         return phase1.Line(sock, (OURS6 if ':' in address else OURS, 848)), address
 
 

@@ -73,13 +73,16 @@ def read_sa(body):
 class Identity:
     """How an end proves who it is: a pre-shared key, or a certificate with its key and chain."""
 
-    def __init__(self, psk=None, key=None, chain=(), hashed=False):
+    def __init__(self, psk=None, key=None, chain=(), hashed=False, named=None):
         self.psk, self.key = psk, key
+        self.named = named  # the body of the ID payload; else what the proof suggests
         # RFC 4754 leaves open whether ECDSA hashes HASH_x once more; most do not.
         self.hashed = hashed
         self.chain = list(chain)  # DER, the end's own first
 
     def id_body(self, address):
+        if self.named:
+            return self.named
         if self.chain:
             subject = x509.load_der_x509_certificate(self.chain[0]).subject
             return bytes([ID_DN, 0, 0, 0]) + subject.public_bytes()

@@ -15,6 +15,7 @@ KEK_ATTRIBUTES = {1: 'B', 2: 'B', 3: 'B', 4: 'V', 5: 'B', 6: 'B', 7: 'B', 9: 'B'
 SAT_ATTRIBUTES = {LIFE_TYPE: 'B', LIFE: 'V', ENCAPSULATION: 'B', AUTHENTICATION: 'B',
                   KEY_LENGTH: 'B', ADDRESSES: 'B', DIRECTION: 'B'}
 TEK_PACKET, KEK_PACKET, SID_PACKET = 1, 2, 4
+BASIC_LIFETIME = False  # whether KEK_KEY_LIFETIME may be basic, as an old implementation has it
 
 
 class Suite:
@@ -75,7 +76,7 @@ def read_sak(body):
               wire.only_once(body[at + 20:], KEK_ATTRIBUTES).items()}}
     need('kek_2' in kek and 'kek_6' in kek, 'KEK_ALGORITHM and SIG_ALGORITHM MUST be there')
     need('kek_1' not in kek, 'KEK_MANAGEMENT_ALGORITHM MUST NOT be in a PULL')
-    if 'kek_4' in kek:
+    if 'kek_4' in kek and not BASIC_LIFETIME:
         need(len(kek['kek_4']) == 4, 'KEK_KEY_LIFETIME is a 4-octet number')
     return kek
 

@@ -45,7 +45,10 @@ TEST(Identification, a_shared_key_proves_the_address_only) {
   const Bytes name = id_body(IdType::fqdn, as_bytes("10.0.0.1"));
   EXPECT_TRUE(check_proven_by_address(*Identification::parse(right), remote));
   EXPECT_FALSE(check_proven_by_address(*Identification::parse(wrong), remote));
-  EXPECT_FALSE(check_proven_by_address(*Identification::parse(name), remote));
+  // A name is no claim: the peer is called by its address.
+  EXPECT_TRUE(check_proven_by_address(*Identification::parse(name), remote));
+  const Bytes subnet = id_body(static_cast<IdType>(4), Bytes{10, 0, 0, 1, 255, 255, 255, 255});
+  EXPECT_FALSE(check_proven_by_address(*Identification::parse(subnet), remote));
 }
 
 TEST(Identification, form) {
