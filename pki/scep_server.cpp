@@ -68,13 +68,21 @@ Result<Bytes> base64_decode(std::string_view text) {
   return out;
 }
 
+/// What can't be decrypted and what decrypts to nonsense look alike from outside: whoever could
+/// tell them apart would decrypt an overheard request, and its challenge password, by asking often
+/// enough (the padding oracle of CBC). Our own log tells them apart.
+bool is_unreadable(const Error& error) {
+  return error.is(scep_bad_envelope) || error.is(scep_bad_content) ||
+         error.is(bad_request_pkcs10) || error.is(request_signature_bad);
+}
+
 /// RFC 8894 table 5 for our reasons.
 FailInfo fail_info_of(const Error& error) {
+  if (is_unreadable(error)) return FailInfo::bad_message_check;
   if (error.is(scep_weak_algorithm) || error.is(scep_unknown_algorithm) ||
       error.is(request_key_weak))
     return FailInfo::bad_alg;
-  if (error.is(scep_bad_signature) || error.is(scep_bad_envelope) ||
-      error.is(request_signature_bad) || error.is(signer_key_mismatch))
+  if (error.is(scep_bad_signature) || error.is(signer_key_mismatch))
     return FailInfo::bad_message_check;
   if (error.is(serial_unknown) || error.is(request_unknown)) return FailInfo::bad_cert_id;
   return FailInfo::bad_request;
@@ -236,7 +244,9 @@ Result<HttpResponse> ScepServer::pki_operation(ByteView octets, std::string_view
   } else {
     reply.status = PkiStatus::failure;
     reply.fail_info = fail_info_of(outcome.error());
-    reply.fail_text = outcome.error().reason().sentence;
+    reply.fail_text = is_unreadable(outcome.error())
+                          ? "the enveloped part can't be decrypted, or is no such request"
+                          : outcome.error().reason().sentence;
     refuse(std::move(outcome).error(), peer);
   }
   COHORT_TRY(Bytes der, codec_.sign(reply, ours.certificate, ours.key));

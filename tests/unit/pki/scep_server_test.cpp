@@ -1,5 +1,7 @@
 #include "pki/scep_server.hpp"
 
+#include <set>
+
 #include "tests/unit/pki/fixture.hpp"
 
 namespace cohort::pki::test {
@@ -266,6 +268,43 @@ TEST_F(Server, BadContentIsAFailureByName) {
     EXPECT_EQ(machine_.outbox.count(*reason), 1u) << name_of(type);
   }
   EXPECT_TRUE(must(ca_->requests()).empty());
+}
+
+TEST_F(Server, DoesNotTellWhetherAnOverheardEnvelopeWasDecrypted) {
+  auto options = ca_options();
+  options.requests_per_second = options.requests_per_second_per_source = 0;
+  open(std::move(options));
+  // A stranger signs what he has overheard, with a change, as a message of his own.
+  const auto victim = applicant("CN=gm1", "the password", crypto::KeyType::rsa);
+  const Bytes request = victim.request.der();
+  const Bytes overheard =
+      must(codec_.seal(request, {ca_->message_key().certificate, {}}, ScepCipher::aes_128));
+  const auto stranger = applicant("CN=stranger", {}, crypto::KeyType::rsa);
+  const auto signer = self(stranger);
+  // What is changed a block before its end decides over the last octet, which is the padding's
+  // length: a wrong one, and one octet of padding, behind which nonsense is read.
+  const auto length = static_cast<std::uint8_t>(16 - request.size() % 16);
+  std::set<std::string> reasons;
+  for (const auto type : {ScepType::pkcs_req, ScepType::renewal_req, ScepType::cert_poll,
+                          ScepType::get_cert, ScepType::get_crl}) {
+    for (const unsigned change : {0x80u, length ^ 1u}) {
+      ScepMessage out;
+      out.type = type;
+      out.transaction_id = "t1";
+      out.envelope = overheard;
+      out.envelope[overheard.size() - 17] ^= static_cast<std::uint8_t>(change);
+      machine_.outbox.refusals.clear();
+      const auto answer =
+          read(post(must(codec_.sign(out, signer, stranger.key))), signer, stranger.key);
+      ASSERT_EQ(machine_.outbox.refusals.size(), 1u);
+      reasons.emplace(machine_.outbox.refusals[0].error.reason().name);
+      EXPECT_EQ(answer.fail_info, FailInfo::bad_message_check) << *reasons.rbegin();
+      EXPECT_EQ(answer.fail_text, "the enveloped part can't be decrypted, or is no such request");
+    }
+  }
+  // Our log knows.
+  EXPECT_THAT(reasons, ::testing::UnorderedElementsAre("scep_bad_envelope", "bad_request_pkcs10",
+                                                       "scep_bad_content"));
 }
 
 TEST_F(Server, AnAnswerIsNoRequest) {
