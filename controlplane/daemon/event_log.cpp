@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "controlplane/base/printable.hpp"
 #include "controlplane/daemon/events.hpp"
 #include "controlplane/daemon/reasons.hpp"
 
@@ -18,12 +19,11 @@ namespace {
 constexpr unsigned refusal_lines_max = 5;
 constexpr Duration refusal_period = std::chrono::seconds(10);
 
+constexpr std::size_t line_max = 2048;  // a stranger's certificate may name him in 64 KiB
+constexpr std::size_t field_max = 1024;
+
 std::string clean(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return out;
+  return printable(text, line_max);
 }
 
 /// Which categories show an event whatever its severity.
@@ -59,16 +59,18 @@ nlohmann::json json_of(std::string_view facility, Severity severity, std::string
 }
 
 std::string line_of(const nlohmann::json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // In ASCII, so that a terminal that shows the file obeys nobody.
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace
 
 std::string event_json(const Event& event, WallTime time) {
   nlohmann::json json = json_of(event.kind->facility, event.kind->severity, event.kind->mnemonic,
-                                event.sentence(), time);
+                                clean(event.sentence()), time);
   nlohmann::json fields = nlohmann::json::object();
-  for (const auto& [name, value] : event.fields) fields[std::string(name)] = value;
+  for (const auto& [name, value] : event.fields)
+    fields[std::string(name)] = value.substr(0, field_max);
   json["fields"] = std::move(fields);
   return line_of(json);
 }
@@ -165,7 +167,7 @@ void EventLog::write(const Refusal& refusal) {
   const std::string message = clean(refusal.error.text());
   nlohmann::json json =
       json_of("REFUSED", Severity::warning, refusal.error.reason().name, message, clock_.wall());
-  json["fields"] = {{"where", refusal.where}, {"peer", refusal.peer}};
+  json["fields"] = {{"where", refusal.where}, {"peer", refusal.peer.substr(0, field_max)}};
   emit(Severity::warning,
        fmt::format("%{}-4-REFUSED: {} (where={}, peer={})",
                    category_of_refusal(refusal.where) == "crypto pki validation" ? "PKI" : "CRYPTO",

@@ -23,7 +23,7 @@ int config_check(const std::string& path, bool json) {
                       {"expected", problem.expected},
                       {"fix", problem.fix}});
     }
-    fmt::print("{}\n", list.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", list.dump(2, ' ', true, nlohmann::json::error_handler_t::replace));
   } else {
     for (const config::Problem& problem : outcome.problems) fmt::print("{}\n", problem.text());
     if (outcome.configuration) fmt::print("{}: good\n", path);

@@ -46,7 +46,7 @@ void ask(Program& program, const std::string& command, const Json& arguments,
     return;
   }
   if (program.json) {
-    fmt::print("{}\n", answer->dump(2, ' ', false, Json::error_handler_t::replace));
+    fmt::print("{}\n", answer->dump(2, ' ', true, Json::error_handler_t::replace));
   } else {
     fmt::print("{}", render(*answer));
   }

@@ -3,16 +3,13 @@
 #include <cctype>
 #include <fmt/format.h>
 
+#include "controlplane/base/printable.hpp"
 #include "controlplane/daemon/cohort/render.hpp"
 
 namespace cohort::daemon {
 
 std::string clean(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return out;
+  return printable(text);
 }
 
 std::string text_of(const Json& object, std::string_view key, std::string_view otherwise) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
@@ -96,6 +97,17 @@ TEST_F(Log, AFloodOfRefusalsIsAFewLinesAndASum) {
   EXPECT_EQ(out[5]["mnemonic"], "SUPPRESSED");
   EXPECT_EQ(out[5]["fields"]["count"], "995");
   EXPECT_EQ(out[6]["mnemonic"], "a_reason");
+}
+
+TEST_F(Log, WhatAStrangerIsCalledIsCutAndCommandsNoTerminal) {
+  const std::string name = "\x1b[2J\xc2\x9b" + std::string(100'000, 'x');
+  log_.write(Refusal{Error(reason, name), "isakmp", name});
+  log_.write(Event{&loud, {{"peer", name}}});
+  std::ifstream in(options_.event_log, std::ios::binary);
+  const std::string raw((std::istreambuf_iterator<char>(in)), {});
+  EXPECT_LT(raw.size(), 10'000u);
+  EXPECT_TRUE(std::all_of(raw.begin(), raw.end(),
+                          [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); }));
 }
 
 TEST_F(Log, AFileThatCannotBeOpenedChangesNothing) {
