@@ -74,12 +74,12 @@ Result<std::optional<Bytes>> Reassembly::add(ByteView datagram, std::size_t mess
     partial_.erase(at);
     return fail(bad_fragment, "numbers beyond the last one");
   }
-  if (at->held + slice.size() > message_max) {
+  if (at->held + slice.size() + slice_cost > message_max) {
     partial_.erase(at);
     return fail(bad_fragment, "the message would be too long");
   }
   if (last) at->last = number;
-  at->held += slice.size();
+  at->held += slice.size() + slice_cost;
   at->slices.emplace(number, to_bytes(slice));
   if (at->last == 0 || at->slices.size() != at->last) {
     while (held() > message_max) {

@@ -22,13 +22,15 @@ namespace cohort::ike {
 class Reassembly {
  public:
   static constexpr std::size_t messages_max = 16;  ///< begun and not yet whole
+  static constexpr std::size_t slice_cost = 96;    ///< of memory in octets, besides its own
 
   /// Takes a datagram that begins with a fragment payload; yields the whole message with its last
-  /// missing slice. `message_max` bounds what is kept of all messages together, in octets.
+  /// missing slice. `message_max` bounds what is kept of all messages together, in octets; a slice
+  /// counts for what it costs, so that many small ones can't cost more.
   [[nodiscard]] Result<std::optional<Bytes>> add(ByteView datagram, std::size_t message_max);
   /// Forgets every unfinished message.
   void clear() { partial_.clear(); }
-  /// Octets held at the moment.
+  /// Octets held at the moment, with what the slices cost.
   [[nodiscard]] std::size_t held() const;
 
  private:

@@ -10,9 +10,9 @@ namespace cohort::ike {
 
 namespace {
 
-// The longest message that is put together from fragments, in octets.
-constexpr std::size_t message_max_half_open = 16 * 1024;
-constexpr std::size_t message_max_established = 60 * 1024;
+// What fragments may cost, in octets; the longest messages are some 15 and 60 KiB.
+constexpr std::size_t message_max_half_open = 20 * 1024;
+constexpr std::size_t message_max_established = 68 * 1024;
 // How long the rest of a message is waited for, from its last fragment on.
 constexpr std::chrono::seconds fragment_wait{30};
 

@@ -26,7 +26,8 @@ Status answer_offer(Step& step) {
   sa.info.transform = choice.policy;
   note_vendor_ids(step, sa.peer);
   step.reply.add(PayloadType::sa, choice.body);
-  for (const ByteView id : own_vendor_ids(step.options)) step.reply.add(PayloadType::vendor_id, id);
+  for (const ByteView id : answering_vendor_ids(step.options, sa.peer))
+    step.reply.add(PayloadType::vendor_id, id);
   return {};
 }
 

@@ -41,4 +41,13 @@ std::vector<ByteView> own_vendor_ids(const IsakmpOptions& options) {
   return ids;
 }
 
+std::vector<ByteView> answering_vendor_ids(const IsakmpOptions& options,
+                                           const PeerCapabilities& peer) {
+  std::vector<ByteView> ids{dpd_id};
+  if (peer.cohort) ids.emplace_back(cohort_id);
+  if (peer.fragmentation && options.fragment_size != 0) ids.emplace_back(fragmentation_id);
+  if (peer.nat_traversal && options.nat_traversal) ids.emplace_back(nat_traversal_id);
+  return ids;
+}
+
 }  // namespace cohort::ike

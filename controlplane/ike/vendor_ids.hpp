@@ -19,5 +19,9 @@ struct PeerCapabilities {
 
 /// The bodies that we send in messages 1 and 2.
 [[nodiscard]] std::vector<ByteView> own_vendor_ids(const IsakmpOptions& options);
+/// As responder: of them, those that the peer has too. Nobody has shown yet that the address which
+/// asked is his, and he shall not get much more than he sent.
+[[nodiscard]] std::vector<ByteView> answering_vendor_ids(const IsakmpOptions& options,
+                                                         const PeerCapabilities& peer);
 
 }  // namespace cohort::ike

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "controlplane/ike/payloads.hpp"
+#include "controlplane/ike/proposal.hpp"
 #include "tests/exchange/phase1_fixture.hpp"
 
 /// Phase 1 over a network that loses, doubles, reorders and forges.
@@ -315,6 +316,31 @@ TEST_F(Flood, one_address_is_held_to_its_limit) {
   for (std::uint32_t i = 100; i <= 103; ++i) send_first(attacker, i);
   net.run_for(seconds{1});
   EXPECT_EQ(server->host.count(ike::half_open_limit), 42u);  // there is room again
+}
+
+TEST_F(Flood, an_answer_to_a_forged_address_is_hardly_longer_than_the_question) {
+  make_small(1000, 8);
+  ike::PayloadWriter chain;
+  chain.add(ike::PayloadType::sa,
+            ike::offer_body(ike::doi_gdoi, ike::situation_gdoi,
+                            std::vector{fast_policy(AuthMethod::pre_shared_key)}));
+  ike::Header header;
+  header.initiator = {1};
+  header.next = chain.first();
+  header.exchange = ExchangeType::identity_protection;
+  header.length = static_cast<std::uint32_t>(ike::Header::size + chain.view().size());
+  Writer bare;
+  header.write(bare);
+  bare.bytes(chain.view());
+  for (const Bytes& question : {to_bytes(bare.view()), first}) {
+    net.sent.clear();
+    const Endpoint victim{IpAddress::parse("10.9.9.9").value(), gdoi_port};
+    server->host.credentials.share_key(victim.address, "whatever");
+    net.inject(victim, server->end(), question);
+    net.run_for(seconds{1});
+    ASSERT_EQ(net.sent.size(), 1u);
+    EXPECT_LE(net.sent[0].payload.size(), question.size() + 20);
+  }
 }
 
 TEST_F(Flood, of_forged_addresses_gives_way_to_a_real_peer) {

@@ -58,9 +58,27 @@ TEST(Fragmentation, never_more_than_255_slices) {
   EXPECT_LE(slices.size(), 255u);
   Reassembly reassembly;
   std::optional<Bytes> whole;
-  for (const Bytes& slice : slices) whole = reassembly.add(slice, 64 * 1024).value();
+  for (const Bytes& slice : slices) whole = reassembly.add(slice, 96 * 1024).value();
   ASSERT_TRUE(whole);
   EXPECT_EQ(whole->size(), 60000u);
+}
+
+TEST(Fragmentation, many_small_slices_cost_what_they_take) {
+  Bytes one = split(message_of(600), 600, 1)[0];
+  one.resize(Header::size + 9);  // one octet of the message
+  one[27] = static_cast<std::uint8_t>(one.size());
+  one[26] = 0;
+  one.at(Header::size + 2) = 0;
+  one.at(Header::size + 3) = 9;
+  one.at(Header::size + 7) = 0;  // not the last
+  Reassembly reassembly;
+  unsigned taken = 0;
+  for (unsigned number = 1; number <= 255; ++number) {
+    one.at(Header::size + 6) = static_cast<std::uint8_t>(number);
+    if (!reassembly.add(one, 4096)) break;
+    ++taken;
+  }
+  EXPECT_EQ(taken, 4096u / (Reassembly::slice_cost + 1));
 }
 
 TEST(Fragmentation, is_bounded_and_a_newer_message_replaces_an_older) {
@@ -102,7 +120,7 @@ TEST(Fragmentation, slices_of_several_messages_may_come_mixed) {
   // Beginnings of messages that never end are bounded too.
   for (std::uint16_t id = 0; id < 200; ++id) {
     ASSERT_TRUE(reassembly.add(split(message_of(1000), 600, id)[0], 64 * 1024));
-    EXPECT_LE(reassembly.held(), 600u * count);
+    EXPECT_LE(reassembly.held(), (600u + Reassembly::slice_cost) * count);
   }
 }
 
