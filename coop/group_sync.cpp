@@ -31,10 +31,7 @@ void Group::on_data(TimePoint now, Peer& peer, const Data& data) {
     world_.outbox.refuse({taken.error(), "coop", peer.end.address.text()});
     return;
   }
-  for (Bytes& record : taken->records) {
-    take_record(now, peer, record);
-    zeroize(record);
-  }
+  for (const WipedBytes& record : taken->records) take_record(now, peer, record);
   peer.ack_due = peer.ack_due || taken->acknowledge;
 }
 

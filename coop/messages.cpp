@@ -123,7 +123,8 @@ Result<Data> read_data(Reader& in) {
   Data data;
   data.stream = in.u32();
   data.offset = in.u64();
-  data.octets = to_bytes(in.rest());
+  const ByteView octets = in.rest();
+  data.octets.assign(octets.begin(), octets.end());
   if (data.octets.empty() || data.octets.size() > data_octets_max)
     return fail(coop_format, fmt::format("DATA with {} octets", data.octets.size()));
   return data;

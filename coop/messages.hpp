@@ -9,6 +9,7 @@
 
 #include "controlplane/base/address.hpp"
 #include "controlplane/base/bytes.hpp"
+#include "controlplane/base/wiped_bytes.hpp"
 #include "gdoi/policy.hpp"
 
 /// The messages of docs/coop-protocol.md section 3, without their protection.
@@ -62,7 +63,7 @@ struct Announce {
 struct Data {
   std::uint32_t stream = 0;
   std::uint64_t offset = 0;
-  Bytes octets;
+  WipedBytes octets;  ///< keys may be among them
   bool operator==(const Data&) const = default;
 };
 inline constexpr std::size_t data_octets_max = 1100;

@@ -17,8 +17,7 @@ void StreamSender::restart(bool from_scratch) {
 void StreamSender::stop() {
   running_ = false;
   base_ = sent_ = highest_ = 0;
-  zeroize(buffer_);
-  buffer_.clear();
+  buffer_ = {};
   marks_.clear();
   queued_ = acknowledged_;
   deadline_ = never;
@@ -56,7 +55,7 @@ void StreamSender::pump(TimePoint now, const Replica& replica, const IpAddress& 
     if (left == 0) break;
     const auto length = static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(left, data_octets_max));
     const auto from = buffer_.begin() + static_cast<std::ptrdiff_t>(sent_ - base_);
-    send(Data{number_, sent_, Bytes(from, from + length)});
+    send(Data{number_, sent_, WipedBytes(from, from + length)});
     sent_ += static_cast<std::uint64_t>(length);
     if (sent_ > highest_ && !timed_) timed_.emplace(sent_, now);
     highest_ = std::max(highest_, sent_);
@@ -67,7 +66,6 @@ void StreamSender::pump(TimePoint now, const Replica& replica, const IpAddress& 
 void StreamSender::on_ack(TimePoint now, const Ack& ack) {
   if (!running_ || ack.stream != number_ || ack.offset <= base_ || ack.offset > highest_) return;
   const auto gone = static_cast<std::ptrdiff_t>(ack.offset - base_);
-  std::fill(buffer_.begin(), buffer_.begin() + gone, std::uint8_t{0});  // they may be secrets
   buffer_.erase(buffer_.begin(), buffer_.begin() + gone);
   base_ = ack.offset;
   sent_ = std::max(sent_, base_);  // it may have gone back before this came
@@ -90,8 +88,6 @@ bool StreamSender::holds(const Replica& replica, const IpAddress& peer,
 }
 
 void StreamReceiver::reset() {
-  zeroize(partial_);
-  for (auto& [offset, octets] : early_) zeroize(octets);
   *this = StreamReceiver();
 }
 
@@ -114,12 +110,11 @@ Result<StreamReceiver::Taken> StreamReceiver::take(const Data& data) {
   expected_ += data.octets.size();
   partial_.insert(partial_.end(), data.octets.begin(), data.octets.end());
   for (auto next = early_.begin(); next != early_.end() && next->first <= expected_;) {
-    Bytes& octets = next->second;
+    const WipedBytes& octets = next->second;
     if (next->first == expected_) {
       expected_ += octets.size();
       partial_.insert(partial_.end(), octets.begin(), octets.end());
     }
-    zeroize(octets);
     next = early_.erase(next);
   }
   std::size_t at = 0;
@@ -127,12 +122,12 @@ Result<StreamReceiver::Taken> StreamReceiver::take(const Data& data) {
     const std::size_t length = Reader(ByteView(partial_).subspan(at)).u32();
     if (length == 0 || length > record_octets_max) {
       broken_ = true;
-      zeroize(partial_);
-      partial_.clear();
+      partial_ = {};
       return fail(coop_record, fmt::format("a record of {} octets", length));
     }
     if (partial_.size() - at - 4 < length) break;
-    taken.records.push_back(to_bytes(ByteView(partial_).subspan(at + 4, length)));
+    const ByteView record = ByteView(partial_).subspan(at + 4, length);
+    taken.records.emplace_back(record.begin(), record.end());
     at += 4 + length;
   }
   partial_.erase(partial_.begin(), partial_.begin() + static_cast<std::ptrdiff_t>(at));

@@ -59,7 +59,7 @@ class StreamSender {
   std::uint64_t base_ = 0;     // offset of buffer_[0]: acknowledged
   std::uint64_t sent_ = 0;     // offset of the next octet to send
   std::uint64_t highest_ = 0;  // offset behind the last octet ever sent
-  Bytes buffer_;
+  WipedBytes buffer_;
   std::deque<Mark> marks_;
   std::uint64_t acknowledged_ = 0, queued_ = 0;  // changes
   TimePoint deadline_ = never;
@@ -73,7 +73,7 @@ class StreamReceiver {
   void reset();
 
   struct Taken {
-    std::vector<Bytes> records;  ///< whole ones, in order; secrets: wipe them
+    std::vector<WipedBytes> records;  ///< whole ones, in order
     bool acknowledge = false;
   };
   /// Fails with coop_record if the stream can't be what a sender makes; it is then dead until a
@@ -86,8 +86,8 @@ class StreamReceiver {
   std::uint32_t number_ = 0;
   std::uint64_t expected_ = 0;
   bool broken_ = false;
-  Bytes partial_;
-  std::map<std::uint64_t, Bytes> early_;  ///< by offset, within the window
+  WipedBytes partial_;
+  std::map<std::uint64_t, WipedBytes> early_;  ///< by offset, within the window
 };
 
 }  // namespace cohort::coop

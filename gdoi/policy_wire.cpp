@@ -63,6 +63,12 @@ Status check_rekey(const KeyServerOptions& options) {
   return {};
 }
 
+Secret joined(const Secret& a, const Secret& b) {
+  Writer both;
+  both.bytes(a.view()).bytes(b.view());
+  return Secret::take(both.take());
+}
+
 /// As many octets as keys have, and none that is secret.
 GroupTek sample_tek(const SaPolicy& sa) {
   const dataplane::SuiteShape& shape = dataplane::shape_of(sa.suite);
@@ -283,9 +289,7 @@ KeyPacket make_key_packet(const Tek& tek) {
   KeyPacket packet;
   packet.spi = spi_octets(tek.spi);
   TekKeys keys;
-  Bytes material = to_bytes(tek.cipher_key.view());
-  material.insert(material.end(), tek.salt.view().begin(), tek.salt.view().end());
-  keys.algorithm_key = Secret::take(std::move(material));
+  keys.algorithm_key = joined(tek.cipher_key, tek.salt);
   keys.integrity_key = tek.integrity_key.clone();
   packet.keys = std::move(keys);
   return packet;
@@ -295,9 +299,7 @@ KeyPacket make_key_packet(const Kek& kek) {
   KeyPacket packet;
   packet.spi = to_bytes(kek.spi);
   KekKeys keys;
-  Bytes material = to_bytes(kek.iv.view());
-  material.insert(material.end(), kek.key.view().begin(), kek.key.view().end());
-  keys.algorithm_key = Secret::take(std::move(material));
+  keys.algorithm_key = joined(kek.iv, kek.key);
   keys.signature_key = kek.signature_key_spki;
   packet.keys = std::move(keys);
   return packet;

@@ -86,16 +86,18 @@ Result<std::optional<Bytes>> RealDisk::read(const std::string& path) const {
   struct stat info {};
   if (file.fd() < 0 || ::fstat(file.fd(), &info) != 0) return failed("can't read", path);
   if (!S_ISREG(info.st_mode)) return fail(store_failed, path + " is not a regular file");
-  Bytes out;
-  for (;;) {
-    std::uint8_t block[65536];
-    const ssize_t got = ::read(file.fd(), block, sizeof block);
+  const auto size = static_cast<std::size_t>(info.st_size);
+  if (size > FileStore::value_size_max) return fail(store_failed, path + " is too large");
+  // Read in place: it may be keys, of which no copy shall stay behind.
+  Bytes out(size);
+  for (std::size_t at = 0; at < size;) {
+    const ssize_t got = ::read(file.fd(), out.data() + at, size - at);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed("can't read", path);
-    if (got == 0) return out;
-    out.insert(out.end(), block, block + got);
-    if (out.size() > FileStore::value_size_max) return fail(store_failed, path + " is too large");
+    if (got == 0) return fail(store_failed, path + " became shorter while it was read");
+    at += static_cast<std::size_t>(got);
   }
+  return out;
 }
 
 Result<std::unique_ptr<FileStore>> FileStore::open(Disk& disk, std::string directory) {

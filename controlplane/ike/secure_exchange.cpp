@@ -47,10 +47,13 @@ Result<SecureExchange::Opened> SecureExchange::open(ByteView message) const {
 
 Result<Bytes> SecureExchange::seal(ExchangeType exchange, PayloadType first, ByteView chain) {
   const std::size_t block = iv_.size();
-  Bytes plain = to_bytes(chain);
+  Bytes plain;
+  plain.reserve(chain.size() + block);  // no copy stays behind when it is padded
+  plain.assign(chain.begin(), chain.end());
   plain.resize((plain.size() + block - 1) / block * block);
-  COHORT_TRY(const Bytes cipher_text, crypto::cbc_encrypt(cipher_, cipher_key_.view(), iv_, plain));
+  auto sealed = crypto::cbc_encrypt(cipher_, cipher_key_.view(), iv_, plain);
   zeroize(plain);
+  COHORT_TRY(const Bytes cipher_text, std::move(sealed));
   Header header;
   header.initiator = initiator_;
   header.responder = responder_;

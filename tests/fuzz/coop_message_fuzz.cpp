@@ -28,11 +28,13 @@ void stream(ByteView input) {
   std::uint64_t offset = 0;
   while (!input.empty()) {
     const std::size_t length = std::min<std::size_t>(input.size(), coop::data_octets_max);
-    const auto taken = receiver.take({1, offset, to_bytes(input.first(length))});
+    const auto taken = receiver.take(
+        {1, offset,
+         WipedBytes(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(length))});
     if (!taken) return;
     offset += length;
     input = input.subspan(length);
-    for (const Bytes& record : taken->records) {
+    for (const WipedBytes& record : taken->records) {
       auto item = coop::decode_item(record);
       if (!item || !*item) continue;
       const auto again = coop::decode_item(coop::encode_item(**item));

@@ -122,9 +122,9 @@ TEST(CoopMessages, AnEpochNumberNeedsAnId) {
 }
 
 TEST(CoopMessages, DataIsBounded) {
-  Message message = wrap(Data{1, 0, Bytes(data_octets_max)});
+  Message message = wrap(Data{1, 0, WipedBytes(data_octets_max)});
   EXPECT_TRUE(decode(encode(message)));
-  message.body = Data{1, 0, Bytes(data_octets_max + 1)};
+  message.body = Data{1, 0, WipedBytes(data_octets_max + 1)};
   EXPECT_FALSE(decode(encode(message)));
   message.body = Data{1, 0, {}};
   EXPECT_FALSE(decode(encode(message)));

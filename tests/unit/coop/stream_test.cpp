@@ -45,7 +45,7 @@ struct Pair {
   void deliver(const Data& data) {
     auto taken = in.take(data);
     ASSERT_TRUE(taken) << taken.error().text();
-    for (const Bytes& record : taken->records) {
+    for (const WipedBytes& record : taken->records) {
       auto item = decode_item(record);
       ASSERT_TRUE(item && *item);
       ASSERT_TRUE(there.apply(std::move(**item), us));
@@ -132,7 +132,7 @@ TEST(CoopStream, RetransmissionsBackOff) {
 
 TEST(CoopStream, AnAbsurdRecordBreaksThatStreamOnly) {
   StreamReceiver in;
-  const auto broken = in.take(Data{1, 0, Writer().u32(0xffffffff).take()});
+  const auto broken = in.take(Data{1, 0, {0xff, 0xff, 0xff, 0xff}});
   ASSERT_FALSE(broken);
   EXPECT_TRUE(broken.error().is(coop_record));
   const auto more = in.take(Data{1, 4, {1, 2, 3}});
