@@ -5,13 +5,14 @@
 
 #include "controlplane/crypto/hash.hpp"
 #include "coop/reasons.hpp"
+#include "gdoi/authorization.hpp"
 
 namespace cohort::coop {
 
 namespace {
 
+using gdoi::identity_size_max;
 constexpr std::uint8_t member_version = 2;
-constexpr std::size_t identity_max = 1'024;
 constexpr std::size_t sender_ids_max = 64;
 
 ItemKey item_of(Kind kind, std::string_view identity, ByteView more = {}) {
@@ -48,7 +49,7 @@ std::uint64_t registered_ms(ByteView value) {
 Bytes encode_member(const gdoi::Member& member, std::uint64_t now_ms, std::uint64_t era) {
   Writer out;
   const auto identity =
-      as_bytes(member.identity).first(std::min(member.identity.size(), identity_max));
+      as_bytes(member.identity).first(std::min(member.identity.size(), identity_size_max));
   out.u8(member_version).u8(member.cohort ? 1 : 0).u64(now_ms).u64(era);
   out.u16(static_cast<std::uint16_t>(identity.size())).bytes(identity);
   write_address(out, member.remote.address);
@@ -68,7 +69,7 @@ Result<StoredMember> decode_member(ByteView value) {
   in.skip(8);
   stored.era = in.u64();
   const std::size_t length = in.u16();
-  if (length > identity_max) return fail(coop_record, "a member's identity is too long");
+  if (length > identity_size_max) return fail(coop_record, "a member's identity is too long");
   const ByteView identity = in.take(length);
   member.identity.assign(identity.begin(), identity.end());
   COHORT_TRY(member.remote.address, read_address(in));

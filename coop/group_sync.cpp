@@ -13,6 +13,7 @@ namespace cohort::coop {
 namespace {
 
 constexpr std::string_view head_magic = "COHCOOPH";
+constexpr unsigned head_time_bits = 48;  // of either time: no clock of ours shows more
 constexpr std::chrono::seconds head_interval{20};
 constexpr std::chrono::seconds old_after{600};
 constexpr std::size_t differences_reported_max = 16;
@@ -240,8 +241,10 @@ Status Group::load_head(TimePoint now) {
   Reader in(octets.view());
   const bool ours = equal(in.take(head_magic.size()), as_bytes(head_magic));
   const std::uint64_t stored_ms = in.u64();
-  const auto stored_at = WallTime(std::chrono::seconds(static_cast<std::int64_t>(in.u64())));
-  if (!ours || !in.ok()) return fail(coop_corrupt_state, name + " is no head");
+  const std::uint64_t wall = in.u64();
+  if (!ours || !in.ok() || (stored_ms | wall) >> head_time_bits != 0)
+    return fail(coop_corrupt_state, name + " is no head");
+  const auto stored_at = WallTime(std::chrono::seconds(wall));
   time_ = Pseudotime(now, Pseudotime::estimate(stored_ms, stored_at, world_.clock.wall()));
   if (world_.clock.wall() - stored_at > old_after)
     world_.outbox.report(

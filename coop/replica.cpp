@@ -13,6 +13,8 @@ namespace cohort::coop {
 namespace {
 
 constexpr unsigned stamp_counter_bits = 16;
+// Behind a stamp must be room for newer ones: with the last of all, nothing could change any more.
+constexpr std::uint64_t stamp_max = ~std::uint64_t{0} >> 1;
 
 /// Whether (stamp, origin) of `a` is above that of `b`; what was taken back is above what it was.
 bool newer(const Item& a, const Item& b) {
@@ -188,6 +190,7 @@ Result<std::optional<Item>> decode_item(ByteView record) {
   COHORT_TRY(const IpAddress origin, read_address(in));
   const std::uint64_t stamp = in.u64();
   const std::size_t value_octets = in.u32();
+  if (stamp > stamp_max) return fail(coop_record, "a stamp that no clock of ours makes");
   if (!in.ok() || key_octets > key_octets_max || value_octets > value_octets_max ||
       in.remaining() != key_octets + value_octets)
     return fail(coop_record, "the lengths of an item contradict each other");

@@ -70,6 +70,10 @@ std::string identity_of(const PeerIdentity& peer) {
 }
 
 Status authorize(const std::vector<AuthorizationRule>& rules, const PeerIdentity& peer) {
+  if (const std::size_t size = identity_of(peer).size(); size > identity_size_max) {
+    return fail(unauthorized_identity, fmt::format("found a name of {} octets; expected at most {}",
+                                                   size, identity_size_max));
+  }
   for (const AuthorizationRule& rule : rules) {
     if (admits(rule, peer)) return {};
   }

@@ -7,6 +7,10 @@
 
 namespace cohort::gdoi {
 
+/// Octets of the longest identity that a group admits: stored state and other key servers keep it
+/// whole, so that who is removed here is removed everywhere.
+inline constexpr std::size_t identity_size_max = 1024;
+
 /// Whether any rule admits the peer. A refusal says what was found and what each rule expected;
 /// no rules admit nobody. Conditions on a certificate never hold for a pre-shared key.
 [[nodiscard]] Status authorize(const std::vector<AuthorizationRule>& rules,

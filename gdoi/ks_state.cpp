@@ -20,6 +20,7 @@ constexpr Duration store_retry = seconds{1};
 /// What a wall clock is set back by when it is only put right.
 constexpr seconds clock_tolerance{5};
 constexpr seconds life_max{std::int64_t{86400} * 366 * 100};
+constexpr seconds wall_max{std::int64_t{86400} * 366 * 1000};  ///< the arithmetic has room for it
 
 /// Makes the reader fail: a value that we never write.
 void reject(Reader& in) {
@@ -349,9 +350,13 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
   if (const std::uint16_t found = in.u16(); found != version) {
     return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, found, version));
   }
-  Moment written;
-  written.wall = WallTime{seconds(in.u64())};
-  written.monotonic = TimePoint{Duration(static_cast<std::int64_t>(in.u64()))};
+  const std::uint64_t wall = in.u64();
+  const std::uint64_t monotonic = in.u64();
+  if (wall > static_cast<std::uint64_t>(wall_max.count()) ||
+      monotonic > static_cast<std::uint64_t>(Duration(wall_max).count())) {
+    return fail(corrupt_state, name + ": a time that no clock shows");
+  }
+  const Moment written{WallTime{seconds(wall)}, TimePoint{Duration(monotonic)}};
   return Unframed{written, in.rest()};
 }
 

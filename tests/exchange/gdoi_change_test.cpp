@@ -413,7 +413,8 @@ TEST_F(Change, a_stored_value_that_means_nothing_is_refused) {
   const Bytes good = server.host->store.get(name).value().value();
   const std::size_t content = 8 + 2 + 8 + 8;  // magic, version, two clocks
   const std::size_t cipher = content + 1 + 16, hash = cipher + 1, iv_length = hash + 1;
-  for (const std::size_t at : {content, cipher, hash, iv_length}) {
+  for (const std::size_t at :
+       {std::size_t{10}, std::size_t{18}, content, cipher, hash, iv_length}) {
     Bytes bad(good.begin(), good.end() - 32);
     bad.at(at) = 0x7f;
     const Bytes checksum = crypto::digest(crypto::Hash::sha256, {bad});

@@ -233,6 +233,9 @@ TEST(CoopReplica, HostileRecordsAreRefused) {
   Bytes longer = record;
   longer.push_back(0);
   EXPECT_FALSE(decode_item(longer));
+  // Behind the last of all stamps no change of ours would ever count.
+  EXPECT_TRUE(decode_item(encode_item(Item{member(1), ~0ull >> 1, b, false, Secret()})));
+  EXPECT_FALSE(decode_item(encode_item(Item{member(1), ~0ull, b, false, Secret()})));
   Bytes unknown = record;
   unknown[0] = 200;
   const auto skipped = decode_item(unknown);

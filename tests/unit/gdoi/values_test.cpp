@@ -179,6 +179,18 @@ TEST(Authorization, every_condition_of_a_rule_must_hold_and_one_rule_is_enough) 
   EXPECT_FALSE(authorize({AuthorizationRule{}}, peer())) << "an empty rule admits nobody";
 }
 
+TEST(Authorization, a_name_that_would_be_cut_somewhere_joins_nothing) {
+  AuthorizationRule rule;
+  rule.organizational_unit = "GETVPN_GM";
+  PeerIdentity who = peer();
+  who.subject = "CN=" + std::string(identity_size_max - 3, 'x');
+  EXPECT_TRUE(authorize({rule}, who));
+  who.subject += 'x';
+  const Status refused = authorize({rule}, who);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(unauthorized_identity));
+}
+
 TEST(Authorization, names_match_exactly_and_a_star_is_one_label) {
   AuthorizationRule rule;
   rule.san_dns = "*.branch.example.org";
