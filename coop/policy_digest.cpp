@@ -17,6 +17,8 @@ std::string_view name_of(dataplane::ReplayKind kind) {
       return "none";
     case dataplane::ReplayKind::counter:
       return "counter";
+    case dataplane::ReplayKind::time:
+      return "time";
   }
   return "other";
 }

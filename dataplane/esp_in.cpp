@@ -23,17 +23,23 @@ struct Opening {
 
 /// What the packets of one SA have in common, read once for a run of them.
 struct Form {
-  Form(SaState& state, unsigned worker)
+  Form(SaState& state, const EspContext& context)
       : sa(&state),
-        mine(&state.worker(worker)),
+        mine(&state.worker(context.worker)),
         keys(&state.keys()),
         icv(state.code().icv),
-        checks_replay(state.checks_replay()) {}
+        tick(context.tick) {
+    const ReplayKind checks = state.checks();
+    counts = checks == ReplayKind::counter;
+    if (checks == ReplayKind::time) time = state.window_at(tick);
+  }
   SaState* sa;
   SaWorker* mine;
   const SaKeys* keys;
   std::uint32_t icv;
-  bool checks_replay;
+  std::uint32_t tick;
+  TimeWindow time;  ///< without a check by time: everything
+  bool counts;      ///< there is a counter window
 };
 
 /// ESP header and IV.
@@ -62,13 +68,18 @@ template <bool aead>
     note.drop(DropReason::esp_bad_length);
     return false;
   }
-  if (form.checks_replay) {
-    const auto verdict = form.mine->window.check(load_be32(esp + 4));
+  const std::uint32_t sequence = load_be32(esp + 4);
+  if (form.counts) {
+    const auto verdict = form.mine->window.check(sequence);
     if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
       bump(form.mine->replay_drops);
       note.drop(drop_of(verdict));
       return false;
     }
+  } else if (!form.time.holds(sequence)) [[unlikely]] {
+    bump(form.mine->replay_drops);
+    note.drop(form.time.side_of(sequence));
+    return false;
   }
   item = {esp, form.keys, text, place};
   return true;
@@ -97,7 +108,7 @@ void check(EspContext& context, Burst& burst, Opening& out) {
       ++i;
       continue;
     }
-    const Form form(*note.sa, context.worker);
+    const Form form(*note.sa, context);
     i = form.sa->code().aead ? check_run<true, false>(burst, i, form, out)
                              : check_run<false, false>(burst, i, form, out);
   }
@@ -243,7 +254,7 @@ template <bool aead, bool v6>
 template <bool aead>
 [[gnu::always_inline]] inline bool accept(rte_mbuf& mbuf, Note& note, const CryptoItem& item,
                                           const Form& form) {
-  if (form.checks_replay) {
+  if (form.counts) {
     const auto verdict = form.mine->window.commit(load_be32(item.esp + 4));
     if (verdict != ReplayWindow::Verdict::fresh) [[unlikely]] {
       note.drop(drop_of(verdict));
@@ -264,6 +275,14 @@ struct Accepted {
   KindOf kind;
 };
 
+/// One packet of a run says what its sender's clock shows: an authentic one, and before its header
+/// is overwritten.
+inline void measure_skew(const Opening& opening, unsigned at, const Form& form) {
+  if (form.sa->checks() != ReplayKind::time || !opening.ok[at]) return;
+  const std::uint32_t sequence = load_be32(opening.items[at].esp + 4);
+  form.mine->skew.add(static_cast<std::int32_t>(sequence - form.tick));
+}
+
 /// Packets of one SA, as many as follow item `from`; returns the place behind them. `all`: item and
 /// note have the same place in the whole burst.
 template <bool aead, bool all>
@@ -274,6 +293,7 @@ unsigned accept_run(Burst& burst, const Opening& opening, unsigned from, const F
   unsigned good = 0;
   std::uint64_t bytes = 0;
   unsigned k = from;
+  measure_skew(opening, from, form);
   do {
     const CryptoItem& item = opening.items[k];
     const unsigned place = all ? k : item.place;
@@ -315,7 +335,7 @@ void open_all(EspContext& context, Burst& burst, const Form& form, Opening& open
   if (opening.size == 0) return;
   context.cipher->open(opening.items.data(), opening.size, opening.ok.data());
   for (unsigned k = 0; k < opening.size;) {
-    const Form form(*burst.note[opening.items[k].place].sa, context.worker);
+    const Form form(*burst.note[opening.items[k].place].sa, context);
     k = form.sa->code().aead ? accept_run<true, false>(burst, opening, k, form, accepted)
                              : accept_run<false, false>(burst, opening, k, form, accepted);
   }
@@ -327,7 +347,7 @@ unsigned esp_in(EspContext& context, Burst& burst, SaState* sa_of_all) {
   Opening opening;
   Accepted accepted;
   if (sa_of_all != nullptr) [[likely]] {
-    const Form form(*sa_of_all, context.worker);
+    const Form form(*sa_of_all, context);
     if (sa_of_all->code().aead)
       open_all<true>(context, burst, form, opening, accepted);
     else

@@ -51,15 +51,21 @@ std::optional<DropReason> draw_numbers(SaState& sa, SaWorker& mine, std::uint32_
 
 /// What the packets of one SA have in common, read once for a run of them.
 struct Form {
-  Form(const SaState& sa, DfBit df_bit)
+  Form(const SaState& sa, DfBit df_bit, std::uint32_t now)
       : keys(&sa.keys()), spi(rte_cpu_to_be_32(sa.spi())), icv(sa.code().icv) {
     constexpr std::uint64_t df = std::uint64_t{be16_constant(ipv4_df)} << 48;
     if (df_bit == DfBit::copy) v4_keep |= df;
     if (df_bit == DfBit::set) v4_set |= df;
+    if (!sa.by_time()) return;
+    counted = 0;
+    tick = now;
   }
   const SaKeys* keys;
   std::uint32_t spi;  ///< as in the packet
   std::uint32_t icv;
+  /// The ESP sequence number is the packet's own, masked by this, or the group's time.
+  std::uint32_t counted = 0xffffffff;
+  std::uint32_t tick = 0;
   /// Of the first eight octets of an IPv4 header, as in memory: what is copied from the inner one
   /// (DSCP, ECN, and DF by configuration), and what is always there.
   std::uint64_t v4_keep = 0xff00;
@@ -155,7 +161,8 @@ inline bool lay_out(rte_mbuf& mbuf, const Note& note, const Form& form, std::uin
   else
     write_trailer(inner + ip_length, text - 2 - ip_length, next_header);
   std::uint8_t* esp = inner - header;
-  store(esp, std::uint64_t{form.spi} | std::uint64_t{rte_cpu_to_be_32(sequence)} << 32);
+  const std::uint32_t number = (sequence & form.counted) | form.tick;
+  store(esp, std::uint64_t{form.spi} | std::uint64_t{rte_cpu_to_be_32(number)} << 32);
   item.esp = esp;
   item.keys = form.keys;
   item.text = text;
@@ -208,7 +215,7 @@ unsigned lay_out_packets(Burst& burst, const Form& form, const Part& part, Numbe
 /// Lays out packets of one SA.
 void lay_out_part(EspContext& context, Burst& burst, SaState& sa, const Part& part,
                   const Numbers& numbers, Sealing& out) {
-  const Form form(sa, context.df_bit);
+  const Form form(sa, context.df_bit, context.tick);
   const bool aead = sa.code().aead;
   std::uint64_t bytes = 0;
   unsigned n = 0;

@@ -12,6 +12,7 @@ struct EspContext {
   Cipher* cipher = nullptr;
   unsigned worker = 0;  ///< index among the pair's workers
   DfBit df_bit = DfBit::copy;
+  std::uint32_t tick = 0;          ///< the group's time at this burst
   std::uint64_t mixed_bursts = 0;  ///< those with several SAs, so far
 };
 

@@ -69,6 +69,10 @@ class alignas(64) Pipeline {
   void use(const CompiledPolicy* policy);
   [[nodiscard]] const CompiledPolicy* policy() const { return lookup_.policy; }
 
+  /// The clock of the bursts that follow, where policy()->by_time wants one: CLOCK_MONOTONIC.
+  void set_time(std::int64_t monotonic_ms) {
+    esp_.tick = tick_of(monotonic_ms + lookup_.policy->group_time_offset_ms);
+  }
   void from_inside(Burst& burst);   ///< clear side
   void from_outside(Burst& burst);  ///< encrypted side
   void from_punt(Burst& burst);     ///< the member's own kernel

@@ -71,6 +71,8 @@ Result<std::unique_ptr<CompiledPolicy>> compile_policy(const Snapshot& snapshot,
   policy->entries_as_given = snapshot.policy;
   policy->gathers =
       std::ranges::any_of(policy->sas, [](const auto& sa) { return !sa->code().aead; });
+  policy->by_time = std::ranges::any_of(policy->sas, [](const auto& sa) { return sa->by_time(); });
+  policy->group_time_offset_ms = snapshot.group_time_offset_ms;
   return policy;
 }
 

@@ -69,6 +69,9 @@ struct CompiledPolicy {
   Action otherwise = Action::bypass;
   /// Full receive bursts are worth doubling: some SA fills IPsec-MB's lanes (CBC).
   bool gathers = false;
+  /// Some SA goes by time: bursts need the tick, from CLOCK_MONOTONIC plus this.
+  bool by_time = false;
+  std::int64_t group_time_offset_ms = 0;
 };
 
 /// Compiles a snapshot over SA states that the caller has looked up or made (in the order of

@@ -10,6 +10,7 @@
 #include <rte_mempool.h>
 #include <unistd.h>
 
+#include "dataplane/clock.hpp"
 #include "dataplane/environment.hpp"
 #include "dataplane/policy.hpp"
 #include "dataplane/reasons.hpp"
@@ -208,6 +209,7 @@ Status PortPair::apply(const Snapshot& snapshot) {
       if (std::ranges::find(sas_, state) == sas_.end()) buried_.push_back(std::move(state));
     return fail(std::move(policy).error());
   }
+  (*policy)->group_time_offset_ms += suspended_ms();
   for (const auto& old : sas_)
     if (std::ranges::find(states, old) == states.end()) buried_.push_back(old);
   while (buried_.size() > buried_max) buried_.pop_front();

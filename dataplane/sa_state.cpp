@@ -1,6 +1,7 @@
 #include "dataplane/sa_state.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
@@ -13,12 +14,14 @@ namespace cohort::dataplane {
 SaState::SaState(IMB_MGR& manager, const Sa& sa, unsigned workers, std::uint32_t mtu)
     : spi_(sa.spi),
       code_(code_of(manager, sa.suite)),
-      checks_replay_(sa.replay == ReplayKind::counter),
+      checks_(sa.replay),
+      by_time_(sa.replay == ReplayKind::time),
+      time_window_ms_(by_time_ ? sa.replay_window : std::uint16_t{0}),
       workers_(workers),
       digest_(digest_of(sa)) {
   revive(manager, sa);
   inner_mtu_ = {inner_mtu_for(mtu, ipv4_length), inner_mtu_for(mtu, ipv6_length)};
-  if (checks_replay())
+  if (checks() == ReplayKind::counter)
     for (SaWorker& worker : workers_) worker.window = ReplayWindow(sa.replay_window);
 }
 
@@ -37,7 +40,7 @@ std::uint32_t SaState::inner_mtu_for(std::uint32_t mtu, std::uint32_t outer_head
 }
 
 void SaState::follow(const Sa& sa) {
-  if (sa.replay == ReplayKind::none) checks_replay_.store(false, std::memory_order_relaxed);
+  if (sa.replay == ReplayKind::none) checks_.store(sa.replay, std::memory_order_relaxed);
   assign_senders(sa);
 }
 
@@ -104,6 +107,11 @@ std::uint64_t permille_of(const SenderIds& sender) {
   return next > sender.last ? 1000 : next / (sender.last / 1000 + 1);
 }
 
+std::optional<std::int32_t> farther(std::optional<std::int32_t> a, std::optional<std::int32_t> b) {
+  if (!a || !b) return a ? a : b;
+  return std::abs(*a) < std::abs(*b) ? b : a;
+}
+
 }  // namespace
 
 SaUsage SaState::usage() const {
@@ -117,6 +125,7 @@ SaUsage SaState::usage() const {
     usage.bytes_in += peek(worker.bytes_in);
     usage.replay_drops += peek(worker.replay_drops);
     usage.auth_failures += peek(worker.auth_failures);
+    usage.time_skew_ms = farther(usage.time_skew_ms, worker.skew.ms());
     if (const SenderIds* sender = worker.sender.load(); sender != nullptr)
       worst = std::max(worst, permille_of(*sender));
   }
@@ -136,6 +145,8 @@ Status check_sa(const Sa& sa) {
   if (sa.salt.size() != shape.salt) return say("the salt has the wrong size");
   if (sa.replay == ReplayKind::counter && (sa.replay_window < 1 || sa.replay_window > 4096))
     return say("the anti-replay window is not 1 to 4096 packets");
+  if (sa.replay == ReplayKind::time && (sa.replay_window < 100 || sa.replay_window > 60'000))
+    return say("the anti-replay window is not 100 to 60000 ms");
   if (shape.aead && !sa.sender_ids.empty()) {
     if (sa.sid_bits != 8 && sa.sid_bits != 12 && sa.sid_bits != 16 && sa.sid_bits != 24)
       return say("sender ids have 8, 12, 16 or 24 bits");

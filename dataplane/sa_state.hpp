@@ -11,6 +11,7 @@
 #include "dataplane/api/snapshot.hpp"
 #include "dataplane/cipher.hpp"
 #include "dataplane/replay.hpp"
+#include "dataplane/time_window.hpp"
 
 namespace cohort::dataplane {
 
@@ -37,6 +38,7 @@ struct alignas(64) SaWorker {
   std::uint64_t packets_out = 0, bytes_out = 0;
   std::uint64_t packets_in = 0, bytes_in = 0;
   std::uint64_t replay_drops = 0, auth_failures = 0;
+  SkewMeter skew;  ///< of SAs that go by time
   /// This burst's packets of the SA, while several SAs share the burst.
   struct Share {
     std::uint64_t burst = 0;  ///< which burst
@@ -68,9 +70,11 @@ class SaState {
   [[nodiscard]] std::uint32_t spi() const { return spi_; }
   [[nodiscard]] const SuiteCode& code() const { return code_; }
   [[nodiscard]] const SaKeys& keys() const { return *keys_; }
-  [[nodiscard]] bool checks_replay() const {
-    return checks_replay_.load(std::memory_order_relaxed);
-  }
+  /// What a receiver does; a sender's numbers are what they were at first: by_time().
+  [[nodiscard]] ReplayKind checks() const { return checks_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool by_time() const { return by_time_; }
+  /// Time-based: around this tick.
+  [[nodiscard]] TimeWindow window_at(std::uint32_t tick) const { return {tick, time_window_ms_}; }
   [[nodiscard]] SaWorker& worker(unsigned index) { return workers_[index]; }
   [[nodiscard]] unsigned worker_count() const { return static_cast<unsigned>(workers_.size()); }
 
@@ -84,6 +88,7 @@ class SaState {
   [[nodiscard]] std::uint32_t inner_mtu(bool v6) const { return inner_mtu_[v6 ? 1 : 0]; }
 
   /// Draws `n` consecutive sequence numbers and returns the first; none if there are not so many.
+  /// In an SA that goes by time they are not sent, but still tell its packets apart.
   /// Where nobody checks them they go on at 0 after 2^32 - 1 (RFC 4303 section 3.3.3).
   [[nodiscard]] std::optional<std::uint32_t> draw_sequence(std::uint32_t n) {
     const std::uint64_t first = sequence_.fetch_add(n, std::memory_order_relaxed);
@@ -95,7 +100,7 @@ class SaState {
   /// them; CBC's are unpredictable and have no number, so its end is what one key may encrypt: with
   /// 2^40 jumbo packets (2^49 blocks) two blocks are equal with a chance of 2^-31.
   [[nodiscard]] std::uint64_t last_sequence() const {
-    if (checks_replay()) return 0xffffffff;
+    if (checks() == ReplayKind::counter) return 0xffffffff;
     return code_.aead ? ~std::uint64_t{0} : std::uint64_t{1} << 40;
   }
   /// Like draw_sequence for the IV counter of a worker's sender id; 0 if there are not so many
@@ -134,7 +139,9 @@ class SaState {
 
   std::uint32_t spi_;
   SuiteCode code_;
-  std::atomic<bool> checks_replay_;
+  std::atomic<ReplayKind> checks_;
+  bool by_time_;
+  std::uint16_t time_window_ms_;
   std::array<std::uint32_t, 2> inner_mtu_{};  ///< IPv4, IPv6
   std::unique_ptr<SaKeys> keys_;
   std::vector<SaWorker> workers_;

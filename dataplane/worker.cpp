@@ -5,6 +5,8 @@
 #include <rte_ethdev.h>
 #include <sys/prctl.h>
 
+#include "dataplane/clock.hpp"
+
 namespace cohort::dataplane {
 namespace {
 
@@ -27,13 +29,18 @@ void Worker::take_policy() {
     pipeline_->use(static_cast<const CompiledPolicy*>(policy));
 }
 
-unsigned Worker::receive(std::uint16_t port, Burst& burst) const {
+void Worker::tell_time() {
+  if (pipeline_->policy()->by_time) pipeline_->set_time(coarse_monotonic_ms());
+}
+
+unsigned Worker::receive(std::uint16_t port, Burst& burst) {
   const auto queue = static_cast<std::uint16_t>(setup_.index);
   unsigned n = rte_eth_rx_burst(port, queue, burst.mbuf.data(), receive_burst);
   // Under load, twice as many fill the lanes of the CBC and HMAC code; idle, nobody waits for them.
   if (n == receive_burst && pipeline_->policy()->gathers)
     n += rte_eth_rx_burst(port, queue, burst.mbuf.data() + n, receive_burst);
   burst.size = n;
+  if (n > 0) tell_time();
   return n;
 }
 
@@ -61,6 +68,7 @@ unsigned Worker::poll_punt() {
   burst_.size = rte_eth_rx_burst(*setup_.punt, static_cast<std::uint16_t>(setup_.index),
                                  burst_.mbuf.data(), receive_burst);
   if (burst_.size > 0) {
+    tell_time();
     pipeline_->from_punt(burst_);
     flush();
   }

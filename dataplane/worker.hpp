@@ -41,7 +41,8 @@ class alignas(64) Worker {
 
  private:
   void take_policy();
-  unsigned receive(std::uint16_t port, Burst& burst) const;
+  unsigned receive(std::uint16_t port, Burst& burst);
+  void tell_time();
   void transmit(std::uint16_t port, Outgoing& outgoing, DropReason otherwise);
   unsigned poll_punt();
   void flush();

@@ -32,6 +32,7 @@ struct Options {
   unsigned sas = 1;
   Ip ip = Ip::v4;
   std::uint16_t window = 64;
+  std::string replay = "counter";
   std::vector<std::string> suites{"gcm128", "gcm256", "cbc128-sha1", "cbc256-sha256"};
   std::vector<std::string> directions{"enc", "dec"};
   std::vector<std::string> sizes{"64", "imix", "1420"};
@@ -105,6 +106,11 @@ void measure_stages(Rig& rig, unsigned rounds, std::uint64_t sample, Row& row) {
   }
 }
 
+dataplane::ReplayKind replay_named(const std::string& name) {
+  if (name == "none") return dataplane::ReplayKind::none;
+  return name == "time" ? dataplane::ReplayKind::time : dataplane::ReplayKind::counter;
+}
+
 Row measure(const Options& options, const std::string& suite, const std::string& direction,
             const std::string& size, rte_mempool& pool, const std::string& directory) {
   Row row{suite, direction, size, {}, {}, {}, {}, 0};
@@ -116,6 +122,7 @@ Row measure(const Options& options, const std::string& suite, const std::string&
   rig_options.entries = options.entries;
   rig_options.sas = options.sas;
   rig_options.replay_window = options.window;
+  rig_options.replay = replay_named(options.replay);
   for (const std::uint32_t s : rig_options.inner_sizes) row.mean_size += s;
   row.mean_size /= static_cast<double>(rig_options.inner_sizes.size());
   Rig rig(rig_options, pool, directory);
@@ -138,11 +145,11 @@ Row measure(const Options& options, const std::string& suite, const std::string&
 void print_header(const Options& options) {
   fmt::print(
       "# TSC cycles per packet, best of {} rounds of 0.4 ms (median in brackets); floor = crypto + "
-      "I/O;\n# inner IPv{} packets, {} policy entries, {} SAs, {} flows, replay window {}, {} "
+      "I/O;\n# inner IPv{} packets, {} policy entries, {} SAs, {} flows, replay {}, window {}, {} "
       "pages, "
       "TSC {} MHz, IPsec-MB {}\n",
       options.rounds, options.ip == Ip::v6 ? 6 : 4, options.entries, options.sas,
-      frames_for(options.sas), options.window, options.no_huge ? "4 KiB" : "2 MiB",
+      frames_for(options.sas), options.replay, options.window, options.no_huge ? "4 KiB" : "2 MiB",
       rte_get_tsc_hz() / 1'000'000, imb_get_version_str());
   fmt::print("{:14}{:4}{:>5} {:>13} {:>7} {:>5} {:>6} {:>14} {:>6} {:>7}   {}\n", "suite", "dir",
              "size", "ours", "crypto", "i/o", "floor", "floor/ours", "Mpps", "Gbit/s",
@@ -247,6 +254,8 @@ int main(int argc, char** argv) {
   app.add_option("--sas", options.sas, "SAs, with an entry each; packets are of each in turn")
       ->check(CLI::Range(1u, networks_max));
   app.add_option("--window", options.window, "replay window")->check(CLI::Range(1, 4096));
+  app.add_option("--replay", options.replay, "anti-replay")
+      ->check(CLI::IsMember({"none", "counter", "time"}));
   app.add_option("--suites", options.suites)->delimiter(',');
   app.add_option("--directions", options.directions)->delimiter(',');
   app.add_option("--sizes", options.sizes, "inner IP octets, or imix")->delimiter(',');

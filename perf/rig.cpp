@@ -6,6 +6,7 @@
 #include <rte_mbuf.h>
 #include <stdexcept>
 
+#include "dataplane/clock.hpp"
 #include "dataplane/policy.hpp"
 
 namespace cohort::perf {
@@ -76,7 +77,9 @@ void Rig::make_policy(const Options& options) {
     snapshot.policy.push_back(std::move(protect));
     snapshot.sas.push_back(sa_for(options.suite, spi));
     Sa& sa = snapshot.sas.back();
-    sa.replay_window = options.replay_window;
+    sa.replay = options.replay;
+    // The source repeats what it has for as long as a measurement takes.
+    sa.replay_window = options.replay == ReplayKind::time ? 60'000 : options.replay_window;
     sas_.push_back(std::make_shared<SaState>(keys_->manager(), sa, 1, 1600));
     sas_.back()->assign_senders(sa);
   }
@@ -90,6 +93,7 @@ std::vector<Bytes> Rig::sealed(const std::vector<Bytes>& clear, rte_mempool& poo
   options.mtu = 1600;
   auto pipeline = need(Pipeline::create(options, 0, pool, unused));
   pipeline->use(policy_.get());
+  pipeline->set_time(coarse_monotonic_ms());
   std::vector<Bytes> out;
   auto burst = std::make_unique<Burst>();
   for (const Bytes& frame : clear) {

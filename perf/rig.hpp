@@ -25,7 +25,8 @@ class Rig {
     Ip ip = Ip::v4;
     unsigned entries = 100;  ///< of the policy; the last ones match, one for each SA
     unsigned sas = 1;        ///< packets are of each in turn
-    std::uint16_t replay_window = 64;
+    dataplane::ReplayKind replay = dataplane::ReplayKind::counter;
+    std::uint16_t replay_window = 64;  ///< packets; by time it is as long as it may be
   };
   Rig(const Options& options, rte_mempool& pool, const std::string& directory);
   ~Rig();

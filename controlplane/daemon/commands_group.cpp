@@ -15,6 +15,8 @@ std::string_view replay_name(dataplane::ReplayKind kind) {
       return "none";
     case dataplane::ReplayKind::counter:
       return "counter";
+    case dataplane::ReplayKind::time:
+      return "time";
   }
   return "?";
 }

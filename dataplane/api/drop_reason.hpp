@@ -43,7 +43,10 @@ namespace cohort::dataplane {
   X(unknown_spi, "no SA has this SPI")                                                             \
   X(esp_truncated, "too short for the SA's ESP header, IV and ICV")                                \
   X(esp_bad_length, "the ciphertext is not a whole number of blocks")                              \
-  X(replay_too_old, "the sequence number is left of the anti-replay window")                       \
+  X(replay_too_old, "left of the anti-replay window: by its sequence number, or by the group's"    \
+    " time")                                                                                       \
+  X(replay_in_future, "its time is ahead of the group's by more than the anti-replay window; is a" \
+    " clock wrong?")                                                                               \
   X(replay_duplicate, "the sequence number was received before")                                   \
   X(bad_icv, "authentication failed: forged, damaged, or another key")                             \
   X(bad_padding, "authentic, but the padding is not 1, 2, 3, …")                                   \

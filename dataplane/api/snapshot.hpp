@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +47,14 @@ struct SuiteShape {
 [[nodiscard]] const SuiteShape& shape_of(Suite suite);
 [[nodiscard]] const std::vector<SuiteShape>& all_suites();
 
-enum class ReplayKind : std::uint8_t { none, counter };
+/// What the ESP sequence numbers of an SA are, and what its receivers make of them.
+enum class ReplayKind : std::uint8_t {
+  none,     ///< counted, not checked
+  counter,  ///< the window of RFC 4303: right where each receiver hears one sender
+  time      ///< ticks of the group's time: any number of senders, nothing to remember of them
+};
+/// 2^32 ticks are 497 days.
+inline constexpr std::uint16_t replay_tick_ms = 10;
 
 /// Inclusive range; 0..65535 is any. Ports are looked at for TCP, UDP and SCTP only.
 struct PortRange {
@@ -78,7 +86,7 @@ struct Sa {
   std::vector<std::uint32_t> sender_ids;
   std::uint8_t sid_bits = 0;  ///< 8, 12, 16 or 24
   ReplayKind replay = ReplayKind::counter;
-  std::uint16_t replay_window = 64;  ///< packets
+  std::uint16_t replay_window = 64;  ///< counter: 1 to 4096 packets; time: 100 to 60000 ms
 };
 
 enum class Action : std::uint8_t {
@@ -105,6 +113,8 @@ struct Snapshot {
   /// What happens to a packet that no entry matches: bypass (default), or drop. Before the first
   /// registration: drop is fail-close, bypass is fail-open.
   Action otherwise = Action::bypass;
+  /// The group's time is what CLOCK_BOOTTIME shows plus this, for SAs that go by time.
+  std::int64_t group_time_offset_ms = 0;
 };
 
 /// What one SA has done so far; sums over the workers.
@@ -115,6 +125,9 @@ struct SaUsage {
   std::uint64_t replay_drops = 0, auth_failures = 0;
   /// The fullest worker's share of its sequence or IV space, in 1/1000; at 1000 it stops sending.
   std::uint32_t exhausted_permille = 0;
+  /// Time-based anti-replay: how far the time in authentic packets is ahead of ours (delay on the
+  /// way makes it less), smoothed; empty before the first.
+  std::optional<std::int32_t> time_skew_ms;
 };
 
 struct NamedCounter {

@@ -114,6 +114,7 @@ Outcome Lab::run(Side side, const std::vector<Bytes>& frames, const Placement& p
   const WorkerCounters before = counters_;
   Outcome outcome;
   auto burst = std::make_unique<Burst>();
+  if (pipeline_->policy() != nullptr) pipeline_->set_time(now_ms_);
   for (std::size_t from = 0; from < frames.size(); from += burst_max) {
     burst->size = static_cast<unsigned>(std::min<std::size_t>(burst_max, frames.size() - from));
     for (unsigned i = 0; i < burst->size; ++i)

@@ -38,6 +38,8 @@ class Lab {
 
   static dataplane::PipelineOptions defaults();
   void apply(const dataplane::Snapshot& snapshot);
+  /// What CLOCK_MONOTONIC shows from now on.
+  void at(std::int64_t ms) { now_ms_ = ms; }
   /// Makes SAs without counters that lived before (a snapshot for a second pipeline).
   Outcome inside(const std::vector<Bytes>& frames, const Placement& placement = {});
   Outcome outside(const std::vector<Bytes>& frames, const Placement& placement = {});
@@ -55,6 +57,7 @@ class Lab {
 
   dataplane::PipelineOptions options_;
   unsigned workers_;
+  std::int64_t now_ms_ = 0;
   rte_mempool* pool_ = nullptr;
   dataplane::WorkerCounters counters_;
   std::unique_ptr<dataplane::Pipeline> pipeline_;

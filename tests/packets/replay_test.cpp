@@ -79,6 +79,145 @@ TEST(Replay, AnotherWorkersWindowIsNoWayIn) {
   EXPECT_EQ(second.outside({redirected}).drops, (Drops{{"inner_address_mismatch", 1}}));
 }
 
+// ---- by time ------------------------------------------------------------------------------------
+
+constexpr std::int64_t boot = 5'000'000;        // what the clock shows
+constexpr std::int64_t offset = 7'000'000'000;  // and the group's time then is more by
+constexpr std::uint32_t tick = 700'500'000;     // so this is the tick
+constexpr std::uint16_t window = 4000;          // ms: 400 ticks
+
+Snapshot protect_by_time(Suite which = suite) {
+  Snapshot snapshot = protect_all(which);
+  snapshot.sas[0].replay = ReplayKind::time;
+  snapshot.sas[0].replay_window = window;
+  snapshot.group_time_offset_ms = offset;
+  return snapshot;
+}
+
+struct TimeCase {
+  const char* name;
+  std::uint32_t sequence;
+  std::int64_t late_ms;   ///< the receiver's clock, after `boot`
+  const char* drop = "";  ///< accepted
+};
+
+TEST(ReplayByTime, AcceptsTheWindowAndNothingElse) {
+  const TimeCase cases[] = {
+      {"now", tick, 0},
+      {"the last tick before", tick - 400, 0},
+      {"one older", tick - 401, 0, "replay_too_old"},
+      {"the last tick ahead", tick + 400, 0},
+      {"one more", tick + 401, 0, "replay_in_future"},
+      {"a counter of another make", 1, 0, "replay_too_old"},
+      {"nearly half the circle ahead", tick + 0x7fffffff, 0, "replay_in_future"},
+      {"half the circle", tick + 0x80000000, 0, "replay_too_old"},
+      {"a replay within the window", tick, 4000},
+      {"a replay after it", tick, 4010, "replay_too_old"},
+      {"part of a tick is no tick", tick, 4009},
+  };
+  for (const TimeCase& one : cases) {
+    SCOPED_TRACE(one.name);
+    Lab lab;
+    lab.apply(protect_by_time());
+    lab.at(boot + one.late_ms);
+    const Outcome out = lab.outside({numbered(one.sequence)});
+    const bool accepted = *one.drop == '\0';
+    EXPECT_EQ(out.inside.size(), accepted ? 1u : 0u);
+    EXPECT_EQ(out.drops, accepted ? Drops{} : (Drops{{one.drop, 1}}));
+    EXPECT_EQ(lab.sa(0).usage().replay_drops, accepted ? 0u : 1u);
+  }
+}
+
+/// After 497 days the ticks begin again at 0: no moment is special.
+TEST(ReplayByTime, TicksComeRoundWithoutLoss) {
+  Lab lab;
+  Snapshot snapshot = protect_by_time();
+  snapshot.group_time_offset_ms = (std::int64_t{1} << 32) * replay_tick_ms - boot;
+  lab.apply(snapshot);
+  lab.at(boot);
+  EXPECT_EQ(lab.outside({numbered(0), numbered(0xffffffff), numbered(400)}).inside.size(), 3u);
+  EXPECT_EQ(lab.outside({numbered(0xffffffff - 400)}).drops, (Drops{{"replay_too_old", 1}}));
+  EXPECT_EQ(packet_of(lab.inside({frame(sized_v4(100))}).outside.at(0))[27], 0);
+}
+
+/// A packet carries the time of its burst; what tells two of a burst apart is in other fields.
+TEST(ReplayByTime, SendersSayTheTime) {
+  for (const Suite which : {Suite::aes_128_gcm_16, Suite::aes_128_cbc_sha256_128}) {
+    Lab lab;
+    lab.apply(protect_by_time(which));
+    std::set<Bytes> ivs, ids;
+    std::vector<std::uint32_t> ticks;
+    for (const std::int64_t late : {0, 10, 12'345}) {
+      lab.at(boot + late);
+      for (const Bytes& sent : lab.inside(std::vector<Bytes>(3, frame(sized_v4(100)))).outside) {
+        const Bytes packet = packet_of(sent);
+        const auto opened = open(make_sa(which), packet);
+        ASSERT_TRUE(opened);
+        ticks.push_back(opened->sequence - tick);
+        ids.insert(Bytes(packet.begin() + 4, packet.begin() + 6));
+        ivs.insert(Bytes(packet.begin() + 28, packet.begin() + 28 + shape_of(which).iv));
+      }
+    }
+    EXPECT_EQ(ticks, (std::vector<std::uint32_t>{0, 0, 0, 1, 1, 1, 1234, 1234, 1234}));
+    EXPECT_EQ(ids.size(), 9u);
+    EXPECT_EQ(ivs.size(), 9u);
+  }
+}
+
+/// Two senders and two workers of a receiver, which share nothing: all is read, a late copy is not.
+TEST(ReplayByTime, AnyNumberOfSendersAndWorkers) {
+  Lab one, other, first(Lab::defaults(), 2, 0), second(Lab::defaults(), 2, 1);
+  for (Lab* lab : {&one, &other, &first, &second}) {
+    Snapshot snapshot = protect_by_time();
+    if (lab == &other) snapshot.sas[0].sender_ids = {0x99};
+    lab->apply(snapshot);
+    lab->at(boot);
+  }
+  other.at(boot + 900);
+  const Bytes packet = frame(sized_v4(100));
+  const std::vector<Bytes> of_one = one.inside({packet, packet}).outside;
+  const std::vector<Bytes> of_other = other.inside({packet, packet}).outside;
+  for (Lab* worker : {&first, &second}) {
+    EXPECT_EQ(worker->outside(of_one).inside.size(), 2u);
+    EXPECT_EQ(worker->outside(of_other).inside.size(), 2u);
+    worker->at(boot + 4500);
+    EXPECT_EQ(worker->outside(of_one).drops, (Drops{{"replay_too_old", 2}}));
+    EXPECT_EQ(worker->outside(of_other).inside.size(), 2u);
+  }
+}
+
+/// What a packet says of its sender's clock counts if it is authentic, and moves nothing.
+TEST(ReplayByTime, SkewIsMeasuredFromAuthenticPacketsAlone) {
+  Lab lab;
+  lab.apply(protect_by_time());
+  lab.at(boot);
+  Bytes forged = numbered(tick + 300);
+  forged.back() ^= 1;
+  EXPECT_EQ(lab.outside({forged}).drops, (Drops{{"bad_icv", 1}}));
+  EXPECT_FALSE(lab.sa(0).usage().time_skew_ms);
+  EXPECT_EQ(lab.outside({numbered(tick - 20)}).inside.size(), 1u);
+  EXPECT_EQ(lab.sa(0).usage().time_skew_ms, -200);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(lab.outside({numbered(tick + 30)}).inside.size(), 1u);
+  EXPECT_NEAR(*lab.sa(0).usage().time_skew_ms, 300, 10);
+  EXPECT_EQ(lab.outside({numbered(tick + 401)}).inside.size(), 0u);
+}
+
+/// An SA stays what it was made: its sender's numbers may not change under a key.
+TEST(ReplayByTime, AnSaKeepsItsKindOverSnapshots) {
+  Lab lab;
+  lab.apply(protect_by_time());
+  lab.at(boot);
+  lab.apply(protect_all(suite));
+  lab.at(boot);
+  EXPECT_EQ(lab.outside({numbered(1)}).inside.size(), 0u);
+  Snapshot unchecked = protect_by_time();
+  unchecked.sas[0].replay = ReplayKind::none;
+  lab.apply(unchecked);
+  EXPECT_EQ(lab.outside({numbered(1)}).inside.size(), 1u);
+  const Bytes sent = packet_of(lab.inside({frame(sized_v4(100))}).outside.at(0));
+  EXPECT_EQ(open(make_sa(suite), sent)->sequence, tick);
+}
+
 TEST(Sequence, StopsRatherThanWraps) {
   Lab lab;
   lab.apply(protect_all(suite));

@@ -145,6 +145,12 @@ TEST(CheckSa, NamesWhatIsWrong) {
   sa = make_sa(Suite::aes_128_gcm_16);
   sa.replay_window = 4097;
   EXPECT_TRUE(refused(std::move(sa)));
+  for (const std::uint16_t ms : {std::uint16_t{99}, std::uint16_t{60'001}}) {
+    sa = make_sa(Suite::aes_128_gcm_16);
+    sa.replay = ReplayKind::time;
+    sa.replay_window = ms;
+    EXPECT_TRUE(refused(std::move(sa))) << ms;
+  }
   sa = make_sa(Suite::aes_128_cbc_sha1_96);
   sa.integrity_key = Secret(Bytes(19));
   EXPECT_TRUE(refused(std::move(sa)));
