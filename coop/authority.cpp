@@ -185,6 +185,7 @@ Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
     sa.number = line.sa_number;
     sa.suite = line.suite;
     sa.lifetime = line.lifetime;
+    sa.replay = line.replay;
     std::string text = tek_line(sa, line.entries);
     ids.push_back(line_id(text));
     specs.push_back(line_spec(std::move(text), static_cast<std::uint8_t>(line.suite), line.lifetime,

@@ -25,6 +25,9 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   [[nodiscard]] bool distributes() const override { return group_.primary(); }
   [[nodiscard]] std::optional<gdoi::KeyPlan> plan(TimePoint now) const override;
   [[nodiscard]] TimePoint next_change(TimePoint now) const override;
+  [[nodiscard]] std::uint64_t group_time_ms(TimePoint now) const override {
+    return group_.time().now_ms(now);
+  }
   Result<std::uint32_t> next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
                                  std::uint32_t last_used) override;
   [[nodiscard]] std::uint32_t seq_floor(const gdoi::KekSpi& kek) const override {

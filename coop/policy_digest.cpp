@@ -127,6 +127,7 @@ std::vector<Difference> differences(const std::vector<PolicyEntry>& here,
 std::string tek_line(const gdoi::SaPolicy& sa, const std::vector<gdoi::AclEntry>& entries) {
   std::string text = fmt::format("sa {} {} {}", sa.number, dataplane::shape_of(sa.suite).name,
                                  sa.lifetime.count());
+  if (sa.replay == dataplane::ReplayKind::time) text += " by time";
   for (const gdoi::AclEntry& entry : entries) text += "\n" + entry.text();
   return text;
 }

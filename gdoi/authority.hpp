@@ -21,6 +21,8 @@ struct KeyLine {
   std::chrono::seconds lifetime{0};
   Duration lead{};  ///< how long before its end a key's successor is distributed
   std::vector<AclEntry> entries;
+  /// Other sequence numbers need another key: it decides of what they are at every key server.
+  dataplane::ReplayKind replay{};
 };
 
 struct PlannedTek {
@@ -77,6 +79,9 @@ class KeyAuthority {
   /// Empty while there are no keys.
   [[nodiscard]] virtual std::optional<KeyPlan> plan(TimePoint now) const = 0;
   [[nodiscard]] virtual TimePoint next_change(TimePoint now) const = 0;
+
+  /// The group's time, in ms: the same at all key servers.
+  [[nodiscard]] virtual std::uint64_t group_time_ms(TimePoint now) const = 0;
 
   /// The SEQ for the next GROUPKEY-PUSH under a KEK, above all used by anybody; or why there is
   /// none at this moment: it is then being reserved.

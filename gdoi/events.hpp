@@ -67,8 +67,12 @@ inline constexpr EventKind ks_sender_id_share{
 inline constexpr EventKind ks_replay_window_off{
     "GDOI", Severity::warning, "KS_REPLAY_WINDOW_OFF",
     "counter anti-replay is off for an SA that more than two members may send on, since a window "
-    "would drop their packets; say \"replay\": \"none\", or single_sender if only one member "
-    "sends"};
+    "would drop their packets; choose \"replay\": \"time\", \"none\", or single_sender if only one "
+    "member sends"};
+inline constexpr EventKind ks_foreign_member_dropped{
+    "GDOI", Severity::warning, "KS_FOREIGN_MEMBER_DROPPED",
+    "a member of another make does not know anti-replay by time, which the policy now wants: it "
+    "gets no more keys; choose counter or none for it to stay"};
 inline constexpr EventKind ks_member_restarted{
     "GDOI", Severity::notice, "KS_MEMBER_RESTARTED",
     "a member that had keys registers without any: as it counts its packets from 1 again, which "
@@ -91,6 +95,10 @@ inline constexpr EventKind gm_unknown_spi{
     "CRYPTO", Severity::warning, "RECVD_PKT_INV_SPI",
     "packets between protected addresses come under an SPI that we do not have: a rekey may have "
     "missed us, so we register again"};
+inline constexpr EventKind gm_time_doubted{
+    "GDOI", Severity::warning, "GM_TIME_DOUBTED",
+    "what others send does not fit our clock of the group's time, so we ask the key server for it "
+    "again; if that does not end, look for a clock that runs wrong"};
 inline constexpr EventKind gm_recv_rekey{"GDOI", Severity::notice, "GM_RECV_REKEY",
                                          "received a rekey"};
 inline constexpr EventKind gm_rekey_form{

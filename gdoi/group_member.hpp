@@ -32,11 +32,19 @@ struct GmTekStatus {
   std::string transform;  ///< "esp-256-aes esp-sha256-hmac", "esp-gcm 256"
   std::chrono::seconds remaining{0};
   dataplane::ReplayKind replay{};
-  std::uint16_t replay_window = 0;
+  std::uint16_t replay_window = 0;  ///< counter: packets; time: ms
   unsigned cipher_key_octets = 0, integrity_key_octets = 0;
   bool sending = false;  ///< at least one entry sends with it now
   std::vector<std::uint32_t> sender_ids;
   std::vector<std::string> acl;  ///< the entries that it protects
+};
+
+/// The group's time, where an SA goes by it.
+struct GmTimeStatus {
+  std::int64_t group_time_ms = 0;
+  std::chrono::seconds told_ago{0};     ///< by the key server
+  std::int64_t correction_ms = 0;       ///< by which that moved our clock
+  std::optional<std::int32_t> skew_ms;  ///< of authentic packets against our clock
 };
 
 struct GmKekStatus {
@@ -78,6 +86,8 @@ struct GroupMemberStatus {
   bool dp_error_monitoring = false;
   std::uint32_t unknown_spi = 0;  ///< the last one that came, 0 for none
   std::uint64_t unknown_spi_registrations = 0;
+  std::uint64_t time_registrations = 0;  ///< to ask for the group's time
+  std::optional<GmTimeStatus> time;
   std::string allowed_rekey_cipher = "any", allowed_rekey_hash = "any";
   std::string allowed_transforms = "any ESP";
   std::vector<std::string> acl;        ///< downloaded, in order

@@ -222,6 +222,10 @@ Status KeyServer::Impl::begin(TimePoint now, const ike::Phase1Info& info, const 
   isakmp.heard(now, info.id);
   COHORT_TRY(KsGroup * group, requested_group(info, id));
   pull.claim = read_member_nonce(pull.responder.member_nonce());
+  if (Status can = group->may_follow(pull.claim); !can) {
+    group->count_refusal();
+    return fail(std::move(can).error());
+  }
   const SaPayload policy = group->offer(now, info, pull.claim);
   COHORT_TRY(const Bytes answer, pull.responder.offer(policy));
   pull.group = group->state().policy().name;

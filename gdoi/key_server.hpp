@@ -38,7 +38,7 @@ struct KsTekStatus {
   std::vector<std::string> acl;  ///< the entries that it protects
   dataplane::Suite suite{};
   dataplane::ReplayKind replay{};
-  std::uint16_t replay_window = 0;
+  std::uint16_t replay_window = 0;  ///< counter: packets; time: ms
   std::chrono::seconds lifetime{0}, remaining{0}, elapsed{0};
   bool superseded = false;  ///< a newer key has been distributed
 };
@@ -64,6 +64,7 @@ struct KsGroupStatus {
   std::vector<std::string> removed;  ///< identities that may not come back
   std::uint8_t sender_id_bits = 0;
   std::uint64_t sender_ids_used = 0, sender_ids_left = 0;
+  std::optional<std::uint64_t> group_time_ms;  ///< where some SA goes by it
   std::chrono::seconds activation_delay{0}, deactivation_delay{0};
   std::optional<std::chrono::seconds> next_rekey, next_kek_rekey;
   unsigned retransmit_number = 0;

@@ -29,7 +29,8 @@ struct GroupTek {
   std::optional<TimePoint> delete_at;   ///< the policy no longer has it: Delete is sent then
   bool receive_only = false;            ///< members of another key server send with it, ours not
 
-  /// The anti-replay window that members are told, 0 for none.
+  [[nodiscard]] bool by_time() const { return tek.replay == dataplane::ReplayKind::time; }
+  /// The counter window that members are told, 0 for none.
   [[nodiscard]] std::uint16_t window() const {
     const bool counter = tek.replay == dataplane::ReplayKind::counter;
     return counter && (single_sender || !many_senders) ? tek.replay_window : std::uint16_t{0};

@@ -30,7 +30,7 @@ Status KsGroup::instruct(TimePoint now) {
   for (const SaPolicy& sa : state_.policy().sas) {
     for (auto& entries : key_shares(sa)) {
       lines_.push_back(
-          {sa.number, sa.suite, sa.lifetime, tek_lead(sa.lifetime), std::move(entries)});
+          {sa.number, sa.suite, sa.lifetime, tek_lead(sa.lifetime), std::move(entries), sa.replay});
     }
   }
   if (!stale_exclusions().empty()) exclusions_due_ = now + state_.policy().deactivation_delay;
@@ -71,7 +71,7 @@ TimePoint KsGroup::next_planned() const {
       std::min({sender_.next_deadline(), exclusions_due_.value_or(never), store_.retry_at()});
   for (const GroupTek& tek : state_.keys.teks)
     next = std::min({next, tek.tek.expires, tek.delete_at.value_or(never)});
-  return std::min({next, next_plan_, remind_late_at_});
+  return std::min({next, next_plan_, remind_late_at_, time_due()});
 }
 
 void KsGroup::on_plan_changed(TimePoint now) {
@@ -228,6 +228,7 @@ void KsGroup::follow(TimePoint now) {
     take_over(now);
   else if (distributing_ && changed)
     distribute(now, fresh, kek, std::move(under), kek ? "KEK lifetime" : "TEK lifetime");
+  tell_time(now);
 }
 
 /// Whether a member can be given anything. Our policy may be another than the one that the keys in
@@ -288,6 +289,8 @@ Result<std::vector<std::uint32_t>> KsGroup::spend_leased(TimePoint now, std::siz
 // ---- members and identities ---------------------------------------------------------------------
 
 void KsGroup::on_member(TimePoint now, const Member& heard) {
+  // Of a time before the policy: what it would need to know can't be told to it.
+  if (!heard.cohort && goes_by_time(state_.policy())) return;
   Member* member = state_.members.admit(heard.identity, heard.remote);
   if (member == nullptr) return;
   member->unanswered = 0;

@@ -6,6 +6,7 @@
 #include "gdoi/algorithms.hpp"
 #include "gdoi/authorization.hpp"
 #include "gdoi/events.hpp"
+#include "gdoi/group_clock.hpp"
 #include "gdoi/reasons.hpp"
 
 namespace cohort::gdoi {
@@ -49,6 +50,7 @@ Status KsGroup::start(TimePoint now) {
       state_.keys.sender_ids.bits() == state_.policy().sender_id_bits;
   if (!usable) {
     state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
+    if (!loaded.found) state_.group_time_offset_ms = group_time_start_ms - ms_of(now);
     new_keys(now);
     return store_.save_keys(now, state_);
   }
@@ -60,6 +62,7 @@ Status KsGroup::start(TimePoint now) {
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
                          {"members", fmt::format("{}", state_.members.size())},
                          {"seq", fmt::format("{}", rekey_sa->seq)}}});
+  drop_foreign(now);
   const bool changed = adopt_policy(now);
   if (state_.reset_under) {
     // Nobody but those who registered since holds the current keys; the others must be told.
@@ -88,6 +91,8 @@ bool KsGroup::kek_fits_policy() const {
 /// Nobody knows how long the stored keys have lived: they live only until the members have others.
 Status KsGroup::distrust_ages(TimePoint now) {
   world_.outbox.report({&events::ks_clock_set_back, {{"group", state_.policy().name}}});
+  // Nor does anybody know the group's time, and members do not let a rekey set theirs back.
+  if (by_time()) return reset(now, "the clock was set back");
   const Duration left = state_.policy().activation_delay + std::chrono::seconds{10};
   for (GroupTek& tek : state_.keys.teks) tek.tek.expires = std::min(tek.tek.expires, now + left);
   COHORT_CHECK(remind(now, "restart"));
@@ -149,6 +154,7 @@ SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info,
   // Amid a rekey the newcomer must not send with the new TEK before the others receive on it, nor
   // wait longer than they do.
   sa.gap = make_gap(policy, state_.keys, spis_of(sa), now);
+  if (goes_by_time(sa)) sa.gap->group_time_ms = state_.group_time_ms(now);
   return sa;
 }
 
@@ -239,6 +245,10 @@ Result<KsGroup::Grant> KsGroup::join(TimePoint now, const ike::Phase1Info& info,
   sender_.settle(member->id);
   ++state_.counters.registrations;
   if (known && claim.starts_anew) note_restart(now, *member);
+  if (!state_.time_told) {
+    state_.time_told = now;
+    state_.told_offset_ms = static_cast<std::int64_t>(state_.group_time_ms(now)) - ms_of(now);
+  }
   if (!known) after_member();
   // What this registration itself has changed (an end of windows, a reset) may not be stored yet.
   if (!store_.durable()) return fail(keys_not_stored);
@@ -345,9 +355,8 @@ KsTekStatus status_of(const GroupTek& tek, TimePoint now) {
   out.sa_number = tek.sa_number;
   for (const AclEntry& entry : tek.entries) out.acl.push_back(entry.text());
   out.suite = tek.tek.suite;
-  out.replay_window = tek.window();
-  out.replay =
-      out.replay_window != 0 ? dataplane::ReplayKind::counter : dataplane::ReplayKind::none;
+  out.replay_window = tek.by_time() ? tek.tek.replay_window : tek.window();
+  out.replay = out.replay_window != 0 ? tek.tek.replay : dataplane::ReplayKind::none;
   out.lifetime = tek.lifetime;
   out.remaining = whole(tek.tek.expires - now);
   out.elapsed = whole(now - tek.made);
@@ -401,6 +410,7 @@ KsGroupStatus KsGroup::status(TimePoint now) const {
     out.sender_ids_used = count.used;
     out.sender_ids_left = count.left;
   }
+  if (by_time()) out.group_time_ms = state_.group_time_ms(now);
   out.activation_delay = policy.activation_delay;
   out.deactivation_delay = policy.deactivation_delay;
   out.retransmit_number = policy.rekey.retransmit_number;

@@ -29,6 +29,8 @@ class KsGroup final : private KeyAuthorityClient {
   // ---- registration ----------------------------------------------------------------------------
   /// Authorization, and whether there is room. Changes nothing.
   [[nodiscard]] Status may_join(const ike::Phase1Info& info) const;
+  /// Whether the group's policy can be told to such a member.
+  [[nodiscard]] Status may_follow(const MemberClaim& claim) const;
   /// Message 2 for this peer.
   [[nodiscard]] SaPayload offer(TimePoint now, const ike::Phase1Info& info,
                                 const MemberClaim& claim) const;
@@ -91,7 +93,11 @@ class KsGroup final : private KeyAuthorityClient {
   Status delete_obsolete(TimePoint now);
   [[nodiscard]] std::vector<AclEntry> policy_exclusions() const;
   [[nodiscard]] std::vector<AclEntry> stale_exclusions() const;
-  // Anti-replay by counters and its limits (ks_replay.cpp).
+  // Anti-replay, by counters with their limits and by time (ks_replay.cpp).
+  [[nodiscard]] bool by_time() const;
+  void drop_foreign(TimePoint now);
+  [[nodiscard]] TimePoint time_due() const;
+  void tell_time(TimePoint now);
   [[nodiscard]] bool shared_windows() const;
   void before_member(TimePoint now);
   void after_member();

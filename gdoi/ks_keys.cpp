@@ -81,7 +81,7 @@ TimePoint KsGroup::kek_due() const {
 TimePoint KsGroup::next_deadline() const {
   if (state_.options.authority != nullptr) return next_planned();
   TimePoint next = std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
-                             restart_rekey_at_.value_or(never), store_.retry_at()});
+                             restart_rekey_at_.value_or(never), store_.retry_at(), time_due()});
   for (const GroupTek& tek : state_.keys.teks) {
     next = std::min(next, current(tek) ? rekey_due(tek) : tek.tek.expires);
     if (tek.delete_at) next = std::min(next, *tek.delete_at);
@@ -104,6 +104,7 @@ void KsGroup::on_timer(TimePoint now) {
   else
     forget_obsolete(now);
   if (state_.options.authority == nullptr) renew_for_restarted(now);
+  tell_time(now);
   std::erase_if(state_.keys.teks, [now](const GroupTek& tek) { return tek.tek.expires <= now; });
   if (state_.options.authority != nullptr) {
     remind_late(now);
@@ -345,6 +346,7 @@ Status KsGroup::update_policy(TimePoint now, GroupPolicy policy) {
   const GroupPolicy before = state_.policy();
   state_.options.policy = std::move(proposed.policy);
   state_.members.set_limit(state_.policy().members_max);
+  drop_foreign(now);
   world_.outbox.report({&events::policy_change, {{"group", state_.policy().name}}});
   if (state_.options.authority != nullptr) return instruct(now);
   if (before.sender_id_bits != state_.policy().sender_id_bits) {

@@ -4,7 +4,9 @@
 #include <fmt/core.h>
 
 #include "controlplane/crypto/hash.hpp"
+#include "gdoi/authority.hpp"
 #include "gdoi/events.hpp"
+#include "gdoi/group_clock.hpp"
 #include "gdoi/reasons.hpp"
 
 namespace cohort::gdoi {
@@ -13,7 +15,8 @@ namespace {
 using namespace std::chrono;
 
 constexpr std::string_view magic = "COHORTKS";
-constexpr std::uint16_t version = 2;
+constexpr std::uint16_t version = 3;
+constexpr std::uint16_t version_without_time = 2;
 constexpr std::uint32_t shards = 64;
 constexpr std::size_t checksum_octets = 32;
 constexpr Duration store_retry = seconds{1};
@@ -156,7 +159,7 @@ std::vector<AclEntry> read_entries(Reader& in) {
 
 constexpr std::size_t ciphers = std::size_t(crypto::Cipher::triple_des) + 1;
 constexpr std::size_t hashes = std::size_t(crypto::Hash::sha512) + 1;
-constexpr std::size_t replay_kinds = std::size_t(dataplane::ReplayKind::counter) + 1;
+constexpr std::size_t replay_kinds = std::size_t(dataplane::ReplayKind::time) + 1;
 
 void write_rekey(Writer& out, const Times& times, const std::shared_ptr<RekeySa>& sa) {
   out.u8(sa ? 1 : 0);
@@ -253,10 +256,12 @@ Bytes write_keys(const Times& times, const KsGroupState& state) {
   write_rekey(out, times, state.reset_under);
   out.u16(static_cast<std::uint16_t>(state.removed.size()));
   for (const std::string& identity : state.removed) write_text(out, identity);
+  out.u64(state.group_time_ms(times.now));
   return out.take();
 }
 
-void read_keys(Reader& in, const Times& times, KsGroupState& state) {
+void read_keys(Reader& in, const Times& times, milliseconds passed, bool has_time,
+               KsGroupState& state) {
   state.keys.rekey = read_rekey(in, times);
   state.keys.previous = read_rekey(in, times);
   const std::size_t teks = in.u16();
@@ -275,6 +280,11 @@ void read_keys(Reader& in, const Times& times, KsGroupState& state) {
   state.reset_under = read_rekey(in, times);
   const std::size_t removed = in.u16();
   for (std::size_t i = 0; i < removed && in.ok(); ++i) state.removed.insert(read_text(in));
+  if (!has_time) return;
+  const std::uint64_t group_time = in.u64();
+  if (group_time > group_time_max_ms) return reject(in);
+  state.group_time_offset_ms =
+      static_cast<std::int64_t>(group_time) + passed.count() - ms_of(times.now);
 }
 
 // ---- members ------------------------------------------------------------------------------------
@@ -331,6 +341,7 @@ Bytes frame(const Moment& written, ByteView content) {
 }
 
 struct Unframed {
+  std::uint16_t version = 0;
   Moment written;
   ByteView content;
 };
@@ -347,7 +358,8 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
   if (!equal(in.take(magic.size()), as_bytes(magic))) {
     return fail(corrupt_state, name + ": not a key server's state");
   }
-  if (const std::uint16_t found = in.u16(); found != version) {
+  const std::uint16_t found = in.u16();
+  if (found != version && found != version_without_time) {
     return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, found, version));
   }
   const std::uint64_t wall = in.u64();
@@ -357,7 +369,7 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
     return fail(corrupt_state, name + ": a time that no clock shows");
   }
   const Moment written{WallTime{seconds(wall)}, TimePoint{Duration(monotonic)}};
-  return Unframed{written, in.rest()};
+  return Unframed{found, written, in.rest()};
 }
 
 /// The least that has passed by the monotonic clock, which begins with the machine: what it counts
@@ -372,6 +384,16 @@ seconds elapsed_since(const Moment& written, const Moment& now) {
   return std::max<seconds>(now.wall - written.wall, monotonic_since(written, now));
 }
 
+/// To the millisecond if the machine has run through, which the two clocks then agree on: so the
+/// group's time goes on as if nothing had been. Else to the second, and rather too much: members
+/// follow it forward at once.
+milliseconds passed_since(const Moment& written, const Moment& now) {
+  const auto by_monotonic = duration_cast<milliseconds>(now.monotonic - written.monotonic);
+  const seconds apart = now.wall - written.wall - duration_cast<seconds>(by_monotonic);
+  const bool ran_through = by_monotonic.count() >= 0 && abs(apart) <= clock_tolerance;
+  return ran_through ? by_monotonic : elapsed_since(written, now) + seconds{1};
+}
+
 bool was_set_back(const Moment& written, const Moment& now) {
   return now.wall + clock_tolerance < written.wall + monotonic_since(written, now);
 }
@@ -382,6 +404,11 @@ std::string store_prefix(const std::string& group) {
 }
 
 }  // namespace
+
+std::uint64_t KsGroupState::group_time_ms(TimePoint now) const {
+  if (options.authority != nullptr) return options.authority->group_time_ms(now);
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(ms_of(now) + group_time_offset_ms, 0));
+}
 
 KsStore::KsStore(World& world, const std::string& group)
     : world_(world), prefix_(store_prefix(group)) {}
@@ -437,7 +464,8 @@ Result<KsStore::Loaded> KsStore::load(TimePoint now, KsGroupState& state) {
   if (!blob) return Loaded{};
   COHORT_TRY(const Unframed keys, unframe(*blob, keys_name));
   Reader in(keys.content);
-  read_keys(in, Times{now, elapsed_since(keys.written, present)}, state);
+  read_keys(in, Times{now, elapsed_since(keys.written, present)},
+            passed_since(keys.written, present), keys.version != version_without_time, state);
   zeroize(*blob);
   if (!in.ok() || !in.empty()) return fail(corrupt_state, keys_name + ": bad content");
   for (std::uint32_t shard = 0; shard < shards; ++shard) {

@@ -27,11 +27,20 @@ struct KsGroupState {
   /// Every key was deleted, but perhaps not every member has heard of it: the KEK of before, for
   /// the Delete and nothing else. Until then the stored members are still those of before.
   std::shared_ptr<RekeySa> reset_under;
+  /// The group's time (README.md, "Anti-replay by time") is the monotonic clock's plus this; with
+  /// an authority, its pseudotime.
+  std::int64_t group_time_offset_ms = 0;
+  /// When the group's time last went out in a rekey, and its offset then.
+  std::optional<TimePoint> time_told;
+  std::int64_t told_offset_ms = 0;
   KsCounters counters;  ///< since the start; not stored
 
   [[nodiscard]] const GroupPolicy& policy() const { return options.policy; }
+  [[nodiscard]] std::uint64_t group_time_ms(TimePoint now) const;
 };
 
+/// What a group's time begins with: so far from 0 that nothing is before it.
+inline constexpr std::int64_t group_time_start_ms = std::int64_t{1} << 32;
 inline constexpr std::size_t removed_identities_max = 1024;
 
 /// Stored under "gdoi/GROUP/keys" and "gdoi/GROUP/members.N": the members are divided so that a

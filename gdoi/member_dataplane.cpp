@@ -59,6 +59,7 @@ void MemberGroup::look_at_usage(TimePoint now) {
   usage_at_ = now + options_.usage_poll;
   const dataplane::Usage usage = world_.dataplane.usage(options_.port_pair);
   look_at_unknown_spis(now, usage);
+  look_at_time(now, usage);
   bool again = false;
   for (const dataplane::SaUsage& sa : usage.sas) {
     const auto tek = keys_.teks().find(sa.spi);
@@ -90,6 +91,23 @@ void MemberGroup::follow_unknown_spi(TimePoint now) {
   if (!unknown_spis_.still_unknown() || state_ != MemberState::registered) return;
   ++counters_.unknown_spi;
   register_now(now, why);
+}
+
+void MemberGroup::look_at_time(TimePoint now, const dataplane::Usage& usage) {
+  bool doubtful = false;
+  for (const dataplane::SaUsage& sa : usage.sas) {
+    const auto tek = keys_.teks().find(sa.spi);
+    if (tek == keys_.teks().end() || !tek->second.time_window) continue;
+    doubtful = time_doubt_.look(sa, *tek->second.time_window) || doubtful;
+  }
+  if (time_doubt_.plan(now, world_.random, doubtful)) report(events::gm_time_doubted);
+}
+
+void MemberGroup::ask_for_time(TimePoint now) {
+  time_doubt_.asked();
+  if (state_ != MemberState::registered) return;
+  ++counters_.time_asked;
+  register_now(now, "the group's time is in doubt");
 }
 
 void MemberGroup::follow_multicast() {
@@ -148,6 +166,21 @@ std::vector<GmTekStatus> MemberGroup::tek_status(TimePoint now) const {
   return out;
 }
 
+/// Empty unless some SA goes by time.
+std::optional<GmTimeStatus> MemberGroup::time_status(TimePoint now) const {
+  const bool by_time = std::any_of(keys_.teks().begin(), keys_.teks().end(), [](const auto& tek) {
+    return tek.second.time_window.has_value();
+  });
+  if (!by_time) return std::nullopt;
+  GmTimeStatus out;
+  out.group_time_ms = ms_of(now) + keys_.clock().offset_ms();
+  out.told_ago = whole(now - keys_.clock().told());
+  out.correction_ms = keys_.clock().correction_ms();
+  for (const dataplane::SaUsage& sa : world_.dataplane.usage(options_.port_pair).sas)
+    if (sa.time_skew_ms) out.skew_ms = sa.time_skew_ms;
+  return out;
+}
+
 GroupMemberStatus MemberGroup::status(TimePoint now) const {
   GroupMemberStatus out;
   out.name = options_.group_name;
@@ -171,6 +204,7 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
   out.rekeys_since_registration = counters_.since_registration;
   out.rekeys_refused = counters_.refused;
   out.unknown_spi_registrations = counters_.unknown_spi;
+  out.time_registrations = counters_.time_asked;
   out.last_failure = last_failure_;
   out.fail_close = options_.fail_close;
   out.unknown_spi = world_.dataplane.usage(options_.port_pair).unknown_spi;
@@ -204,6 +238,7 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
                           kek->offer.acknowledge.has_value()};
   }
   out.teks = tek_status(now);
+  out.time = time_status(now);
   return out;
 }
 

@@ -33,7 +33,8 @@ MemberGroup::MemberGroup(World& world, ike::Isakmp& isakmp, GroupMemberOptions o
       isakmp_(isakmp),
       options_(std::move(options)),
       keys_(options_),
-      unknown_spis_(options_.unknown_spi_wait, options_.unknown_spi_wait_max) {}
+      unknown_spis_(options_.unknown_spi_wait, options_.unknown_spi_wait_max),
+      time_doubt_(options_.unknown_spi_wait, options_.unknown_spi_wait_max) {}
 
 void MemberGroup::report(const EventKind& kind,
                          std::vector<std::pair<std::string_view, std::string>> fields) const {
@@ -122,6 +123,7 @@ void MemberGroup::begin_pull(TimePoint now, const ike::Phase1Info& info, bool re
   }
   advance(MemberEvent::phase1_up);
   attempt_.reused = reused;
+  attempt_.asked = now;
   attempt_.tries_left = reused ? std::min(tries_on_reused_phase1, options_.pull_retransmit_tries)
                                : options_.pull_retransmit_tries;
   send_pull(now, std::move(*message));
@@ -263,6 +265,12 @@ void MemberGroup::take_offer(TimePoint now, const Datagram& datagram) {
     reject(now, policy.error());
     return;
   }
+  // Of a late answer nobody knows when it was given: a fresh one tells the group's time better.
+  if (const Duration trip = now - attempt_.asked;
+      trip > policy->time_tolerance() && overtaken_ < overtaken_max) {
+    ask_again(now, Error(time_uncertain, fmt::format("{} ms", ms_of(now) - ms_of(attempt_.asked))));
+    return;
+  }
   std::optional<std::uint16_t> sender_ids;
   if (policy->counter_mode() && options_.sender_ids > 1) {
     sender_ids = static_cast<std::uint16_t>(std::min(options_.sender_ids, 65535u));
@@ -273,6 +281,7 @@ void MemberGroup::take_offer(TimePoint now, const Datagram& datagram) {
     return;
   }
   attempt_.offer = std::move(*policy);
+  attempt_.offered = now;
   attempt_.tries_left = options_.pull_retransmit_tries;
   advance(MemberEvent::offer_accepted);
   send_pull(now, std::move(*message));
@@ -289,6 +298,8 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
     reject(now, taken.error());
     return;
   }
+  if (const auto& time = attempt_.offer->group_time_ms)
+    keys_.told_time(attempt_.asked, attempt_.offered, *time);
   advance(MemberEvent::keys_accepted);
   local_ = info.local;
   remote_ = info.remote;
@@ -329,6 +340,7 @@ void MemberGroup::on_timer(TimePoint now) {
   send_due_acks(now);
   if (usage_at_ <= now) look_at_usage(now);
   if (unknown_spis_.due() <= now) follow_unknown_spi(now);
+  if (time_doubt_.due() <= now) ask_for_time(now);
   if (reregister_at_ <= now) register_now(now, "keys are about to end and no rekey came");
   if (attempt_at_ <= now && state_ != MemberState::stopped) {
     if (state_ == MemberState::waiting) advance(MemberEvent::start);
@@ -340,7 +352,7 @@ void MemberGroup::on_timer(TimePoint now) {
 TimePoint MemberGroup::next_deadline() const {
   TimePoint next =
       std::min({attempt_at_, reregister_at_, install_retry_at_, usage_at_, attempt_.resend_at,
-                attempt_.give_up_at, keys_next_, unknown_spis_.due()});
+                attempt_.give_up_at, keys_next_, unknown_spis_.due(), time_doubt_.due()});
   for (const PendingAck& ack : acks_) next = std::min(next, ack.when);
   return next;
 }

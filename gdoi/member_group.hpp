@@ -10,6 +10,7 @@
 #include "gdoi/groupkey_pull.hpp"
 #include "gdoi/member_keys.hpp"
 #include "gdoi/member_states.hpp"
+#include "gdoi/time_doubt.hpp"
 #include "gdoi/unknown_spi.hpp"
 
 namespace cohort::gdoi {
@@ -42,13 +43,14 @@ class MemberGroup {
   struct Counters {
     std::uint64_t attempted = 0, succeeded = 0;
     std::uint64_t rekeys = 0, unicast_rekeys = 0, since_registration = 0, refused = 0, acks = 0;
-    std::uint64_t unknown_spi = 0;
+    std::uint64_t unknown_spi = 0, time_asked = 0;
   };
   struct Attempt {
     std::optional<ike::Phase1Id> phase1;
     std::optional<PullInitiator> pull;
     std::optional<OfferedPolicy> offer;
-    Bytes message;  ///< to send again
+    TimePoint asked{}, offered{};  ///< message 1, for the first time; message 2
+    Bytes message;                 ///< to send again
     TimePoint resend_at = never, give_up_at = never;
     Duration interval{0};
     unsigned tries_left = 0;
@@ -86,8 +88,11 @@ class MemberGroup {
   void look_at_usage(TimePoint now);
   void look_at_unknown_spis(TimePoint now, const dataplane::Usage& usage);
   void follow_unknown_spi(TimePoint now);
+  void look_at_time(TimePoint now, const dataplane::Usage& usage);
+  void ask_for_time(TimePoint now);
   void follow_multicast();
   [[nodiscard]] std::vector<GmTekStatus> tek_status(TimePoint now) const;
+  [[nodiscard]] std::optional<GmTimeStatus> time_status(TimePoint now) const;
   void report(const EventKind& kind,
               std::vector<std::pair<std::string_view, std::string>> fields = {}) const;
 
@@ -108,6 +113,7 @@ class MemberGroup {
   TimePoint usage_at_ = never;
   std::set<std::uint32_t> exhausted_;  ///< SPIs whose exhaustion was acted upon
   UnknownSpiWatch unknown_spis_;
+  TimeDoubt time_doubt_;
   bool had_keys_ = false;
 
   struct PendingAck {

@@ -63,6 +63,7 @@ Status MemberKeys::add_teks(TimePoint now, const OfferedPolicy& policy, const Kd
     tek.may_send = sa->may_send;
     tek.may_receive = sa->may_receive;
     tek.replay_window = sa->replay_window;
+    tek.time_window = sa->time_window;
     added.emplace(sa->spi, std::move(tek));
   }
   return {};
@@ -284,6 +285,7 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
   change.new_kek = fresh_kek.has_value();
   if (fresh_kek) replace_rekey_sa(std::move(*fresh_kek), 0);
   if (policy->activation_delay) activation_delay_ = *policy->activation_delay;
+  if (policy->group_time_ms) clock_.rekey_said(now, *policy->group_time_ms);
   reorder(*policy);
   for (const auto& item : policy->items) {
     MemberEntry& entry = entry_for(entries_, acl_of(item));
@@ -397,6 +399,7 @@ void MemberKeys::wipe() {
   remember_seq(previous_kek_);
   sender_ids_ = {};
   retired_.clear();
+  clock_ = {};
 }
 
 MemberKek* MemberKeys::kek_of(const ike::Header& header) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "controlplane/crypto/key.hpp"
+#include "gdoi/group_clock.hpp"
 #include "gdoi/member_policy.hpp"
 
 namespace cohort::gdoi {
@@ -19,6 +20,7 @@ struct MemberTek {
   std::chrono::seconds lifetime{0};
   bool may_send = true, may_receive = true;
   std::optional<std::uint16_t> replay_window;  ///< as the key server said
+  std::optional<std::uint16_t> time_window;    ///< in ms, if it goes by time
   /// Not in the latest registration: others may still send with it, we don't.
   bool receive_only_now = false;
   /// With `receive_only_now`: the sender ids that we had for it. Those of a later registration may
@@ -68,6 +70,12 @@ class MemberKeys {
   /// Forgets what has ended; true if something did.
   bool expire(TimePoint now);
   void wipe();
+
+  /// A registration that brings a policy has said the group's time, between `asked` and `answered`.
+  void told_time(TimePoint asked, TimePoint answered, std::uint64_t ms) {
+    clock_.registration_said(asked, answered, ms);
+  }
+  [[nodiscard]] const GroupClock& clock() const { return clock_; }
 
   [[nodiscard]] dataplane::Snapshot snapshot(TimePoint now) const;
   /// The next moment at which snapshot() changes by itself.
@@ -127,6 +135,7 @@ class MemberKeys {
   /// server that has not heard of its deletion, rekeys of before could be played to us again.
   std::deque<std::pair<KekSpi, std::uint32_t>> past_seqs_;
   std::chrono::seconds activation_delay_{0};
+  GroupClock clock_;
 };
 
 }  // namespace cohort::gdoi

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/core.h>
 
+#include "gdoi/policy_wire.hpp"
 #include "gdoi/reasons.hpp"
 #include "gdoi/sender_id.hpp"
 
@@ -79,6 +80,11 @@ Result<OfferedSa> read_offered_sa(const EspSat& sat, const GroupMemberOptions& o
   sa.lifetime = sat.lifetime_s ? seconds(sat.lifetime_s->value) : default_tek_lifetime;
   if (sa.lifetime == seconds{0}) return fail(unsupported_policy, "an SA without a life");
   sa.replay_window = sat.replay_window;
+  if (sat.time_window.value_or(time_window_min_ms) < time_window_min_ms ||
+      sat.time_window.value_or(0) > time_window_max_ms) {
+    return fail(unsupported_policy, fmt::format("a time window of {} ms", *sat.time_window));
+  }
+  sa.time_window = sat.time_window;
   return sa;
 }
 
@@ -114,6 +120,16 @@ bool OfferedPolicy::counter_mode() const {
   });
 }
 
+Duration OfferedPolicy::time_tolerance() const {
+  Duration least = Duration::max();
+  for (const auto& item : items) {
+    const auto* sa = std::get_if<OfferedSa>(&item);
+    if (sa == nullptr || !sa->time_window) continue;
+    least = std::min<Duration>(least, std::chrono::milliseconds(*sa->time_window) / 4);
+  }
+  return least;
+}
+
 Result<OfferedPolicy> read_policy(const SaPayload& sa, const GroupMemberOptions& options) {
   OfferedPolicy policy;
   if (sa.sak) {
@@ -124,6 +140,10 @@ Result<OfferedPolicy> read_policy(const SaPayload& sa, const GroupMemberOptions&
     if (sa.gap->deactivation_delay_s) {
       policy.deactivation_delay = seconds(*sa.gap->deactivation_delay_s);
     }
+    policy.group_time_ms = sa.gap->group_time_ms;
+  }
+  if (goes_by_time(sa) && !policy.group_time_ms) {
+    return fail(unsupported_policy, "anti-replay by time without the group's time");
   }
   for (const SatPayload& sat : sa.sats) {
     const auto* esp = std::get_if<EspSat>(&sat.body);

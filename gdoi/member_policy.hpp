@@ -20,6 +20,7 @@ struct OfferedSa {
   std::chrono::seconds lifetime{0};
   bool may_send = true, may_receive = true;    ///< SA Direction
   std::optional<std::uint16_t> replay_window;  ///< 0: none; absent: as before
+  std::optional<std::uint16_t> time_window;    ///< in ms: it goes by time; absent: it does not
 };
 
 struct OfferedExclusion {
@@ -42,8 +43,11 @@ struct OfferedKek {
 struct OfferedPolicy {
   std::optional<OfferedKek> kek;
   std::optional<std::chrono::seconds> activation_delay, deactivation_delay;
+  std::optional<std::uint64_t> group_time_ms;                    ///< when this was said
   std::vector<std::variant<OfferedSa, OfferedExclusion>> items;  ///< in the order of the SATs
   [[nodiscard]] bool counter_mode() const;                       ///< sender ids are needed
+  /// How long a registration may take to tell the group's time well: a quarter of the least window.
+  [[nodiscard]] Duration time_tolerance() const;
 };
 
 [[nodiscard]] Result<OfferedPolicy> read_policy(const SaPayload& sa,

@@ -141,8 +141,13 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
     const std::uint16_t window = tek.replay_window.value_or(options_.replay_window);
     sa.replay = window == 0 ? dataplane::ReplayKind::none : dataplane::ReplayKind::counter;
     sa.replay_window = window;
+    if (tek.time_window) {
+      sa.replay = dataplane::ReplayKind::time;
+      sa.replay_window = *tek.time_window;
+    }
     out.sas.push_back(std::move(sa));
   }
+  out.group_time_offset_ms = clock_.offset_ms();
   // Before the first registration there is no policy: fail-close drops everything.
   const bool closed = entries_.empty() && options_.fail_close;
   out.otherwise = closed ? dataplane::Action::drop : dataplane::Action::bypass;

@@ -64,6 +64,7 @@ struct GroupMemberOptions {
   /// Packets of the group under an SPI that we don't have: register again after a random time up to
   /// this (0: never), then not before a pause that begins with this and doubles up to the maximum
   /// while registering does not help.
+  /// The same when packets say that our clock of the group's time is wrong.
   std::chrono::milliseconds unknown_spi_wait{10'000};
   std::chrono::milliseconds unknown_spi_wait_max{3'600'000};
   unsigned exhausted_permille = 900;  ///< register again when a key is used up this far

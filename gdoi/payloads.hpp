@@ -70,6 +70,8 @@ struct GapPayload {
   std::optional<std::uint16_t> activation_delay_s;
   std::optional<std::uint16_t> deactivation_delay_s;
   std::optional<std::uint16_t> sender_id_request;
+  /// Ours, private use (200): the group's time when this was said, in ms.
+  std::optional<std::uint64_t> group_time_ms;
   bool operator==(const GapPayload&) const = default;
 };
 
@@ -96,6 +98,9 @@ struct EspSat {
   /// Ours, private use (32001): the anti-replay window in packets, 0 for none. Only sent to members
   /// that are known to be ours, since others must refuse what they do not know.
   std::optional<std::uint16_t> replay_window;
+  /// Likewise (32002): sequence numbers are ticks of the group's time, of which a receiver accepts
+  /// those that are within so many ms of its own.
+  std::optional<std::uint16_t> time_window;
   bool operator==(const EspSat&) const = default;
 };
 

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "gdoi/group_clock.hpp"
 #include "gdoi/payloads.hpp"
 #include "gdoi/reasons.hpp"
 
@@ -10,7 +11,8 @@ using ike::Attribute;
 using ike::PayloadType;
 
 constexpr std::uint16_t life_in_seconds = 1, life_in_kilobytes = 2;
-constexpr std::uint16_t replay_window_attribute = 32001;
+constexpr std::uint16_t replay_window_attribute = 32001, time_window_attribute = 32002;
+constexpr std::uint16_t group_time_attribute = 200;
 
 // ---- identities ---------------------------------------------------------------------------------
 
@@ -169,6 +171,8 @@ Status read_tek_attribute(const Attribute& attribute, EspSat& sat, LifeReader& l
       return take_basic(attribute, sat.direction);
     case replay_window_attribute:
       return take_basic(attribute, sat.replay_window);
+    case time_window_attribute:
+      return take_basic(attribute, sat.time_window);
     default:
       return fail(unknown_attribute, fmt::format("SAT attribute {}", attribute.type));
   }
@@ -238,6 +242,7 @@ void write_body(Writer& out, const EspSat& sat) {
   write_optional(out, 14, sat.address_preservation);
   write_optional(out, 15, sat.direction);
   write_optional(out, replay_window_attribute, sat.replay_window);
+  write_optional(out, time_window_attribute, sat.time_window);
 }
 
 void write_body(Writer& out, const ExclusionSat& sat) {
@@ -331,6 +336,21 @@ Bytes encode_sa(const SaPayload& sa) {
   return out.take();
 }
 
+namespace {
+
+Status take_group_time(const Attribute& attribute, std::optional<std::uint64_t>& slot) {
+  if (slot) return fail(duplicate_attribute, "the group's time");
+  Reader in(attribute.data);
+  const std::uint64_t ms = in.u64();
+  if (attribute.basic || !in.ok() || !in.empty() || ms > group_time_max_ms) {
+    return fail(ike::bad_payload, "the group's time");
+  }
+  slot = ms;
+  return {};
+}
+
+}  // namespace
+
 // GAP: RFC 6407 section 5.4, figure 6
 Result<GapPayload> decode_gap(ByteView body) {
   COHORT_TRY(const auto attributes, ike::parse_attributes(body));
@@ -346,6 +366,9 @@ Result<GapPayload> decode_gap(ByteView body) {
       case 3:
         COHORT_CHECK(take_basic(attribute, gap.sender_id_request));
         break;
+      case group_time_attribute:
+        COHORT_CHECK(take_group_time(attribute, gap.group_time_ms));
+        break;
       default:
         return fail(unknown_attribute, fmt::format("GAP attribute {}", attribute.type));
     }
@@ -358,6 +381,11 @@ Bytes encode_gap(const GapPayload& gap) {
   write_optional(out, 1, gap.activation_delay_s);
   write_optional(out, 2, gap.deactivation_delay_s);
   write_optional(out, 3, gap.sender_id_request);
+  if (gap.group_time_ms) {
+    Writer time;
+    time.u64(*gap.group_time_ms);
+    ike::write_variable(out, group_time_attribute, time.view());
+  }
   return out.take();
 }
 

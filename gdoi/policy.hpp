@@ -57,6 +57,9 @@ struct AclEntry {
   [[nodiscard]] std::string text() const;
 };
 
+/// Limits of a time window.
+inline constexpr std::uint16_t time_window_min_ms = 500, time_window_max_ms = 60'000;
+
 /// `sa ipsec N`: selectors and the protection they share.
 struct SaPolicy {
   std::uint32_t number = 10;
@@ -64,10 +67,10 @@ struct SaPolicy {
   dataplane::Suite suite = dataplane::Suite::aes_256_gcm_16;
   std::chrono::seconds lifetime{3600};
   dataplane::ReplayKind replay = dataplane::ReplayKind::counter;
-  std::uint16_t replay_window = 64;
+  std::uint16_t replay_window = 64;  ///< counter: packets; time: ms
   /// Only one member ever sends on this SA. Else a counter window (RFC 4303) is right in a group of
   /// two only: with more members each sender has a sequence of its own (RFC 5374), so the key
-  /// server then says window 0 to everybody.
+  /// server then says window 0 to everybody; `time` is right for any number.
   bool single_sender = false;
   /// One TEK for each permit entry (most interoperable), or one for the whole list.
   bool tek_per_entry = true;

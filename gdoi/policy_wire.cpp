@@ -14,6 +14,8 @@ constexpr std::uint16_t encapsulation_tunnel = 1;
 constexpr std::uint16_t preserve_both = 4;
 constexpr std::uint16_t direction_receiver = 2;
 constexpr std::uint16_t direction_symmetric = 3;
+constexpr std::chrono::seconds tick_span{(std::uint64_t{1} << 32) * dataplane::replay_tick_ms /
+                                         1000};
 
 std::uint32_t seconds_left(TimePoint expires, TimePoint now) {
   if (expires <= now) return 0;
@@ -45,6 +47,18 @@ Status check_sa(const SaPolicy& sa) {
   if (sa.lifetime < std::chrono::seconds{10}) {
     return fail(bad_group_policy, fmt::format("sa {}: lifetime below 10 s", sa.number));
   }
+  if (sa.replay != dataplane::ReplayKind::time) return {};
+  if (sa.replay_window < time_window_min_ms || sa.replay_window > time_window_max_ms) {
+    return fail(bad_group_policy,
+                fmt::format("sa {}: a time window of {} ms; {} to {} fit", sa.number,
+                            sa.replay_window, time_window_min_ms, time_window_max_ms));
+  }
+  // Before its ticks come round again the key has ended.
+  if (sa.lifetime > tick_span / 2) {
+    return fail(
+        bad_group_policy,
+        fmt::format("sa {}: with anti-replay by time a key lives for 248 days at most", sa.number));
+  }
   return {};
 }
 
@@ -75,6 +89,8 @@ GroupTek sample_tek(const SaPolicy& sa) {
   GroupTek tek;
   tek.tek.spi = 256;
   tek.tek.suite = sa.suite;
+  tek.tek.replay = sa.replay;
+  tek.tek.replay_window = sa.replay_window;
   tek.tek.cipher_key = Secret(Bytes(shape.cipher_key));
   tek.tek.integrity_key = Secret(Bytes(shape.integrity_key));
   tek.tek.salt = Secret(Bytes(shape.salt));
@@ -224,6 +240,18 @@ std::vector<std::uint32_t> spis_of(const SaPayload& sa) {
   return spis;
 }
 
+bool goes_by_time(const SaPayload& sa) {
+  return std::any_of(sa.sats.begin(), sa.sats.end(), [](const SatPayload& sat) {
+    const auto* esp = std::get_if<EspSat>(&sat.body);
+    return esp != nullptr && esp->time_window;
+  });
+}
+
+bool goes_by_time(const GroupPolicy& policy) {
+  return std::any_of(policy.sas.begin(), policy.sas.end(),
+                     [](const SaPolicy& sa) { return sa.replay == dataplane::ReplayKind::time; });
+}
+
 GapPayload make_gap(const GroupPolicy& policy, const GroupKeys& keys,
                     const std::vector<std::uint32_t>& spis, TimePoint now) {
   GapPayload gap;
@@ -274,7 +302,10 @@ std::optional<SatPayload> make_sat(const SatPlan& plan, const GroupKeys& keys, c
   body.direction = hear_only ? direction_receiver : direction_symmetric;
   if (extras.replay_windows) {
     const bool none = extras.many_senders && !tek->single_sender;
-    body.replay_window = none ? std::uint16_t{0} : tek->window();
+    if (tek->by_time())
+      body.time_window = tek->tek.replay_window;
+    else
+      body.replay_window = none ? std::uint16_t{0} : tek->window();
   }
   return SatPayload{protocol_esp, std::move(body)};
 }

@@ -25,8 +25,8 @@ struct SatPlan {
 /// What members that know our private use numbers may get; the others must not.
 struct Extras {
   bool exclusions = false;
-  bool replay_windows = false;
-  bool many_senders = false;  ///< to one that makes the group larger than two
+  bool replay_windows = false;  ///< and the ticks of SAs that go by time
+  bool many_senders = false;    ///< to one that makes the group larger than two
   /// A TEK that has a successor is to be heard only: a rekey that is late must not bring its member
   /// back to it.
   bool superseded_to_hear = false;
@@ -48,6 +48,9 @@ struct Extras {
 /// later than the others, and all shall change over at the same moment.
 [[nodiscard]] GapPayload make_gap(const GroupPolicy& policy, const GroupKeys& keys,
                                   const std::vector<std::uint32_t>& spis, TimePoint now);
+/// Whether a policy's SATs tell of anti-replay by time, and so need the group's time beside them.
+[[nodiscard]] bool goes_by_time(const SaPayload& sa);
+[[nodiscard]] bool goes_by_time(const GroupPolicy& policy);
 /// The SPIs of an SA payload's TEKs, each once.
 [[nodiscard]] std::vector<std::uint32_t> spis_of(const SaPayload& sa);
 /// Empty if the TEK has gone, or for an exclusion that may not be sent.
@@ -74,6 +77,7 @@ struct PushContext {
   Endpoint from, to;  ///< of the PUSH, for SAK
   Extras extras;
   TimePoint now;
+  std::uint64_t group_time_ms = 0;
 };
 /// Empty when nothing of the plan is left to say.
 [[nodiscard]] std::optional<PushContent> make_push(const PushPlan& plan,

@@ -29,6 +29,7 @@ std::optional<PushContent> make_push(const PushPlan& plan, const PushContext& co
   }
   if (sa.sak || !sa.sats.empty()) {
     sa.gap = make_gap(context.policy, context.keys, spis, context.now);
+    if (goes_by_time(sa)) sa.gap->group_time_ms = context.group_time_ms;
     content.sa = std::move(sa);
     content.kd = std::move(kd);
   }

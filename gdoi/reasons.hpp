@@ -50,7 +50,14 @@ inline constexpr Reason keys_not_stored{
     "gdoi_keys_not_stored",
     "the group's keys could not be stored, and none leaves before that; check the key server's "
     "disk"};
+inline constexpr Reason no_time_based_replay{
+    "gdoi_no_time_based_replay",
+    "the group's anti-replay goes by time, which the member does not know, so nobody would accept "
+    "its packets; choose counter or none for the group if members of other makes are to join"};
 inline constexpr Reason keys_not_ready{"gdoi_keys_not_ready", "the group has no keys yet"};
+inline constexpr Reason time_uncertain{
+    "gdoi_time_uncertain",
+    "the key server's answer took so long that the group's time in it says little"};
 inline constexpr Reason refused_by_server{
     "gdoi_refused_by_server", "the key server refused the registration; its log names the reason"};
 inline constexpr Reason pull_timeout{"gdoi_pull_timeout",

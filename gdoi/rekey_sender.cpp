@@ -6,6 +6,7 @@
 #include "gdoi/algorithms.hpp"
 #include "gdoi/authority.hpp"
 #include "gdoi/events.hpp"
+#include "gdoi/group_clock.hpp"
 #include "gdoi/reasons.hpp"
 
 namespace cohort::gdoi {
@@ -65,7 +66,8 @@ PushContext RekeySender::context(TimePoint now, bool to_ours) const {
                      local,
                      to,
                      Extras{state_.policy().send_exclusions || ours, ours},
-                     now};
+                     now,
+                     state_.group_time_ms(now)};
 }
 
 Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under,
@@ -138,6 +140,11 @@ Result<std::vector<RekeySender::Outgoing>> RekeySender::prepare(TimePoint now, R
     const auto content = make_push(rekey.plans[i], context(now, rekey.to_ours));
     if (!content) continue;
     COHORT_CHECK(take_seq(now, *rekey.under));
+    if (content->sa && content->sa->gap && content->sa->gap->group_time_ms) {
+      state_.time_told = now;
+      state_.told_offset_ms =
+          static_cast<std::int64_t>(*content->sa->gap->group_time_ms) - ms_of(now);
+    }
     auto ready = prepare_push(rekey.under->kek, rekey.under->seq, *content, signature_size(key));
     if (!ready) continue;
     rekey.sent.emplace_back(ready->seq, i);

@@ -154,9 +154,16 @@ class CoopGdoi : public GdoiDialogue {
               << from.host->address().text() << " sends with " << line.send_spi << ", which "
               << to.host->address().text() << " lacks at " << net.now().time_since_epoch().count();
           ASSERT_TRUE(other->cipher_key == sa->cipher_key);
+          const bool by_time = sa->replay == dataplane::ReplayKind::time;
+          ASSERT_EQ(other->replay == dataplane::ReplayKind::time, by_time);
+          ASSERT_TRUE(!by_time || apart(from, to) < 1000) << apart(from, to) << " ms";
         }
       }
     }
+  }
+  /// How far the members' clocks of the group differ, in ms.
+  [[nodiscard]] static std::int64_t apart(Member& one, Member& other) {
+    return std::abs(installed(one).group_time_offset_ms - installed(other).group_time_offset_ms);
   }
   static const dataplane::Sa* find(const dataplane::Snapshot& snapshot, std::uint32_t spi) {
     for (const auto& sa : snapshot.sas)
@@ -224,6 +231,44 @@ TEST_F(CoopGdoi, FailoverIsInvisible) {
   EXPECT_EQ(registrations(), 4u);
   EXPECT_TRUE(ks[1].group()->primary());
   EXPECT_GT(ks[1].status(net.now()).pushes_sent, 8u);
+}
+
+// The group's time is COOP's pseudotime: it goes on as one, whoever tells it.
+TEST_F(CoopGdoi, AntiReplayByTimeOutlivesThePrimary) {
+  policy.sas[0].replay = dataplane::ReplayKind::time;
+  policy.sas[0].replay_window = 4000;
+  make(2, 4);
+  const auto told = [&](std::size_t i) {
+    return static_cast<std::int64_t>(ks[i].status(net.now()).group_time_ms.value());
+  };
+  EXPECT_LT(std::abs(told(0) - told(1)), 100);
+  watch(seconds(50));
+  ks[0].node.reset();
+  watch(seconds(300));
+  Member& late = add_member("10.7.0.99");
+  late.options.servers = {ks[1].host->at(gdoi_port)};
+  GdoiDialogue::start(late);
+  ASSERT_TRUE(net.run_until([&] { return all_registered(); }, seconds(30)));
+  ASSERT_TRUE(start(0));
+  watch(seconds(300));
+  EXPECT_LT(std::abs(told(0) - told(1)), 100);
+  EXPECT_EQ(registrations(), 5u);
+}
+
+// Another kind of sequence numbers is another line of keys, at every server alike.
+TEST_F(CoopGdoi, APolicyTurnsToAntiReplayByTime) {
+  make(2, 3);
+  watch(seconds(20));
+  policy.sas[0].replay = dataplane::ReplayKind::time;
+  policy.sas[0].replay_window = 4000;
+  for (std::size_t i : {0u, 1u}) {
+    ASSERT_TRUE(ks[i].node->server->update_policy(net.now(), policy));
+    watch(seconds(1));
+  }
+  watch(seconds(300));
+  EXPECT_EQ(registrations(), 3u);
+  for (Member& member : members)
+    for (const auto& sa : installed(member).sas) EXPECT_EQ(sa.replay, dataplane::ReplayKind::time);
 }
 
 class PrimaryDies : public CoopGdoi, public testing::WithParamInterface<int> {};

@@ -21,7 +21,7 @@ SaPayload sample_sa() {
   sak.signature_key_bits = 2048;
   sak.ack_requested = 1;
   sa.sak = sak;
-  sa.gap = GapPayload{60, 90, std::nullopt};
+  sa.gap = GapPayload{60, 90, std::nullopt, 0x0102030405};
   EspSat esp;
   esp.ip_protocol = 17;
   esp.source = {id_type::ipv4_subnet, 0, {10, 0, 0, 0, 255, 0, 0, 0}};
@@ -36,6 +36,7 @@ SaPayload sample_sa() {
   esp.address_preservation = 4;
   esp.direction = 3;
   esp.replay_window = 64;
+  esp.time_window = 4000;
   sa.sats.push_back({protocol_esp, esp});
   ExclusionSat exclusion;
   exclusion.source = {id_type::ipv4, 100, {10, 0, 0, 1}};
@@ -87,6 +88,11 @@ TEST(Payloads, what_we_do_not_know_aborts) {
   Writer gap;
   ike::write_basic(gap, 4, 1);
   EXPECT_TRUE(decode_gap(gap.view()).error().is(unknown_attribute));
+  for (const Bytes& time : {Bytes(7, 0), Bytes(9, 0), Bytes(8, 0xff)}) {
+    Writer wrong;
+    ike::write_variable(wrong, 200, time);
+    EXPECT_TRUE(decode_gap(wrong.view()).error().is(ike::bad_payload)) << time.size();
+  }
   SaPayload sa = sample_sa();
   Bytes wire = encode_sa(sa);
   // RFC 6407 section 5.3: KEK_ALGORITHM and SIG_ALGORITHM must be there.
