@@ -276,27 +276,48 @@ std::vector<Choice<dataplane::Suite>> suite_choices() {
   return out;
 }
 
+namespace {
+
+void read_replay(Object& object, Profile& profile) {
+  using dataplane::ReplayKind;
+  profile.replay = object.choice<ReplayKind>(
+      "replay", profile.replay,
+      {{"counter", ReplayKind::counter}, {"time", ReplayKind::time}, {"none", ReplayKind::none}});
+  const auto packets = object.number("replay_window", profile.replay_window, 64, 4096);
+  if (packets % 64 != 0) {
+    object.reject("replay_window", "a multiple of 64", "choose 64, 128, 256, …");
+  }
+  const auto time = object.milliseconds("replay_time_window", milliseconds(4000),
+                                        milliseconds(gdoi::time_window_min_ms),
+                                        milliseconds(gdoi::time_window_max_ms));
+  const bool by_time = profile.replay == ReplayKind::time;
+  if (by_time && object.has("replay_window")) {
+    object.reject("replay_window", "replay_time_window, since \"replay\" is \"time\"",
+                  "a window of packets has no meaning there");
+  }
+  if (!by_time && object.has("replay_time_window")) {
+    object.reject("replay_time_window", "\"replay\": \"time\" beside it",
+                  "a window of time has no meaning without");
+  }
+  profile.replay_window =
+      static_cast<std::uint16_t>(by_time ? time.count() : static_cast<std::int64_t>(packets));
+}
+
+}  // namespace
+
 std::map<std::string, Profile> read_profiles(Object& file) {
   std::map<std::string, Profile> out;
-  file.each_named(
-      "profiles", 1000,
-      [&](const std::string& name, const Json& value, const std::string& pointer) {
-        Object object(file.context(), value, pointer, sections::profile);
-        Profile profile;
-        profile.suite = object.choice("transform", profile.suite, suite_choices());
-        profile.lifetime =
-            object.seconds("lifetime", profile.lifetime, seconds(10), hours(24 * 30));
-        profile.replay = object.choice<dataplane::ReplayKind>(
-            "replay", profile.replay,
-            {{"counter", dataplane::ReplayKind::counter}, {"none", dataplane::ReplayKind::none}});
-        const auto window = object.number("replay_window", profile.replay_window, 64, 4096);
-        if (window % 64 != 0) {
-          object.reject("replay_window", "a multiple of 64", "choose 64, 128, 256, …");
-        }
-        profile.replay_window = static_cast<std::uint16_t>(window);
-        object.finish();
-        out.emplace(name, profile);
-      });
+  file.each_named("profiles", 1000,
+                  [&](const std::string& name, const Json& value, const std::string& pointer) {
+                    Object object(file.context(), value, pointer, sections::profile);
+                    Profile profile;
+                    profile.suite = object.choice("transform", profile.suite, suite_choices());
+                    profile.lifetime =
+                        object.seconds("lifetime", profile.lifetime, seconds(10), hours(24 * 30));
+                    read_replay(object, profile);
+                    object.finish();
+                    out.emplace(name, profile);
+                  });
   return out;
 }
 

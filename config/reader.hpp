@@ -16,7 +16,7 @@ struct Profile {
   dataplane::Suite suite = dataplane::Suite::aes_256_gcm_16;
   std::chrono::seconds lifetime{3600};
   dataplane::ReplayKind replay = dataplane::ReplayKind::counter;
-  std::uint16_t replay_window = 64;
+  std::uint16_t replay_window = 64;  ///< counter: packets; time: ms
 };
 
 /// What sections refer to by name.

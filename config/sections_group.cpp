@@ -23,9 +23,12 @@ constexpr auto profile_fields = std::to_array<FieldSpec>({
      "aes-128-gcm, aes-192-gcm, aes-256-gcm, or aes-{128,192,256}-cbc-hmac-{sha1,sha256,sha384,"
      "sha512}"},
     {"lifetime", "duration", "1h", "of a traffic key; 10s to 30d"},
-    {"replay", "counter or none", "counter",
-     "anti-replay: counter is the window of RFC 4303, right where an SA has one sender"},
-    {"replay_window", "64..4096", "64", "packets, a multiple of 64"},
+    {"replay", "counter, time or none", "counter",
+     "anti-replay: counter is the window of RFC 4303, right where an SA has one sender; time is "
+     "right for any number of senders, if every member is cohort"},
+    {"replay_window", "64..4096", "64", "counter: packets, a multiple of 64"},
+    {"replay_time_window", "duration", "4s",
+     "time: how far a packet's time may be from ours, either way; 500ms to 60s"},
 });
 
 constexpr auto key_server_fields = std::to_array<FieldSpec>({

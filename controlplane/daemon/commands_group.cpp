@@ -64,6 +64,13 @@ Json tek_json(const gdoi::GmTekStatus& tek) {
           {"encapsulation", "ENCAPS_TUNNEL"}};
 }
 
+Json time_json(const gdoi::GmTimeStatus& time) {
+  return {{"group_time_ms", time.group_time_ms},
+          {"told_ago", seconds_json(time.told_ago)},
+          {"correction_ms", time.correction_ms},
+          {"skew_ms", optional_json(time.skew_ms, [](std::int32_t ms) { return ms; })}};
+}
+
 Json registration_json(const gdoi::GroupMemberStatus& group) {
   return {{"state", gdoi::name_of(group.state)},
           {"registered", group.registered},
@@ -108,6 +115,8 @@ Json member_json(const gdoi::GroupMemberStatus& group) {
           {"dp_error_monitoring", group.dp_error_monitoring},
           {"unknown_spi", group.unknown_spi},
           {"unknown_spi_registrations", group.unknown_spi_registrations},
+          {"time_registrations", group.time_registrations},
+          {"time", optional_json(group.time, time_json)},
           {"allowed_rekey_cipher", group.allowed_rekey_cipher},
           {"allowed_rekey_hash", group.allowed_rekey_hash},
           {"allowed_transforms", group.allowed_transforms},
@@ -194,6 +203,7 @@ Json ks_policy_part(const gdoi::KsGroupStatus& group) {
   return {{"kek", optional_json(group.kek, ks_kek_json)},
           {"teks", teks},
           {"acl", texts_json(group.acl)},
+          {"group_time_ms", group.group_time_ms ? Json(*group.group_time_ms) : Json()},
           {"activation_delay", seconds_json(group.activation_delay)},
           {"deactivation_delay", seconds_json(group.deactivation_delay)},
           {"sender_id_bits", group.sender_id_bits},

@@ -1,4 +1,5 @@
 // Commands about the daemon as a whole, access lists, the dataplane and debugging.
+#include <cstdlib>
 #include <fmt/format.h>
 
 #include "controlplane/daemon/commands.hpp"
@@ -74,6 +75,7 @@ Result<Json> show_dataplane_counters(Daemon& daemon, const Arguments& arguments)
     const dataplane::Usage usage = manager->usage(pair.name);
     Json sas = Json::array();
     for (const dataplane::SaUsage& sa : usage.sas) {
+      const Json skew = sa.time_skew_ms ? Json(*sa.time_skew_ms) : Json();
       sas.push_back({{"spi", sa.spi},
                      {"packets_out", sa.packets_out},
                      {"bytes_out", sa.bytes_out},
@@ -81,7 +83,8 @@ Result<Json> show_dataplane_counters(Daemon& daemon, const Arguments& arguments)
                      {"bytes_in", sa.bytes_in},
                      {"replay_drops", sa.replay_drops},
                      {"auth_failures", sa.auth_failures},
-                     {"exhausted_permille", sa.exhausted_permille}});
+                     {"exhausted_permille", sa.exhausted_permille},
+                     {"time_skew_ms", skew}});
     }
     Json ports = Json::array();
     for (const auto& port : manager->ports(pair.name)) ports.push_back(port_json(port));
@@ -104,6 +107,9 @@ Result<Json> show_refusals(Daemon& daemon, const Arguments& arguments) {
   return out;
 }
 
+/// More than the ways of packets explain.
+constexpr std::int32_t skew_worth_a_word_ms = 1000;
+
 Result<Json> doctor(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({}));
   Json out = Json::array();
@@ -124,6 +130,12 @@ Result<Json> doctor(Daemon& daemon, const Arguments& arguments) {
     for (const auto& group : daemon.member()->member()->status(daemon.runtime().clock.now())) {
       if (!group.last_failure.empty()) {
         out.push_back(fmt::format("group {}: {}", group.name, group.last_failure));
+      }
+      if (group.time && std::abs(group.time->skew_ms.value_or(0)) >= skew_worth_a_word_ms) {
+        out.push_back(fmt::format(
+            "group {}: the packets of others are {} ms away from our clock of the group's time; "
+            "does a member's or a key server's clock run wrong?",
+            group.name, *group.time->skew_ms));
       }
     }
   }

@@ -227,6 +227,13 @@ void Daemon::gather_metrics() {
             group.registrations_succeeded, true);
         add("gm_rekeys_total", "Rekeys received", labels, group.rekeys_received, true);
         add("gm_active_teks", "Traffic keys", labels, group.teks.size(), false);
+        if (group.time && group.time->skew_ms) {
+          out.push_back({"gm_time_skew_seconds",
+                         "How far the group's time in authentic packets is ahead of ours", labels,
+                         *group.time->skew_ms / 1000.0, false});
+        }
+        add("gm_time_registrations_total", "Registrations to ask for the group's time", labels,
+            group.time_registrations, true);
         const auto usage = runtime_->dataplane->usage(group.port_pair);
         for (const auto& drop : usage.drops) {
           add("dataplane_drops_total", "Dropped packets by reason",

@@ -138,7 +138,29 @@ void kek_part(Out out, const Json& group) {
 
 std::string anti_replay(const Json& tek) {
   if (text_of(tek, "replay") == "none") return "Anti-Replay : disabled";
+  if (text_of(tek, "replay") == "time") {
+    const auto ms = number_of(tek, "replay_window");
+    return fmt::format("Anti-Replay(Time Based) : {}.{:03} sec interval", ms / 1000, ms % 1000);
+  }
   return fmt::format("Anti-Replay(Counter Based) : {}", number_of(tek, "replay_window"));
+}
+
+/// The group's time, where an SA goes by it: how well our clock fits.
+void time_part(Out out, const Json& group) {
+  const Json& time = object_of(group, "time");
+  if (time.empty()) return;
+  const auto signed_of = [&](std::string_view key) {
+    const auto found = time.find(key);
+    return found != time.end() && found->is_number_integer()
+               ? fmt::format("{} msec", found->get<std::int64_t>())
+               : std::string("unknown");
+  };
+  const auto ms = number_of(time, "group_time_ms");
+  fmt::format_to(out, "\nGROUP TIME:\n");
+  fmt::format_to(out, "    Pseudotime (secs)        : {}.{:03}\n", ms / 1000, ms % 1000);
+  fmt::format_to(out, "    Told by KS (secs ago)    : {}\n", text_of(time, "told_ago"));
+  fmt::format_to(out, "    Correction then          : {}\n", signed_of("correction_ms"));
+  fmt::format_to(out, "    Skew of packets received : {}\n", signed_of("skew_ms"));
 }
 
 void tek_part(Out out, const Json& group) {
@@ -178,6 +200,7 @@ std::string render_gkm_group(const Json& groups) {
     rekey_part(out, group);
     acl_part(out, group);
     kek_part(out, group);
+    time_part(out, group);
     tek_part(out, group);
     text += "\n";
   }

@@ -153,6 +153,15 @@ INSTANTIATE_TEST_SUITE_P(
                   ca_file(R"(, "profiles": {"p": {"lifetime": "1s"}})"),
                   {"f.json: error: at /profiles/p/lifetime: found \"1s\"; expected a duration from "
                    "\"10s\" to \"30d\"; fix: choose a duration in that range"}},
+        ErrorCase{"a window of packets where time is looked at",
+                  ca_file(R"(, "profiles": {"p": {"replay": "time", "replay_window": 64}})"),
+                  {"f.json: error: at /profiles/p/replay_window: found 64; expected "
+                   "replay_time_window, since \"replay\" is \"time\"; fix: a window of packets has "
+                   "no meaning there"}},
+        ErrorCase{"a window of time where packets are counted",
+                  ca_file(R"(, "profiles": {"p": {"replay_time_window": "2s"}})"),
+                  {"f.json: error: at /profiles/p/replay_time_window: found \"2s\"; expected "
+                   "\"replay\": \"time\" beside it; fix: a window of time has no meaning without"}},
         ErrorCase{
             "a RSA key that is too short",
             ca_file(R"(, "keys": {"k": {"modulus": 1024}})"),
@@ -249,6 +258,30 @@ std::string ks_file(const std::string& group, const std::string& isakmp = R"([{}
 
 constexpr const char* good_group = R"({"name": "G", "identity": 1, "rekey": {"signing_key": "r"},
     "sas": [{"access_list": "a", "profile": "p"}], "authorization": [{"common_name": "x"}]})";
+
+// An SA takes its profile's anti-replay, with the window in the unit of its kind.
+TEST(Config, AntiReplayOfAProfile) {
+  using dataplane::ReplayKind;
+  const struct {
+    const char* profile;
+    ReplayKind kind;
+    std::uint16_t window;
+  } cases[] = {
+      {R"("p": {})", ReplayKind::counter, 64},
+      {R"("p": {"replay_window": 4096})", ReplayKind::counter, 4096},
+      {R"("p": {"replay": "none"})", ReplayKind::none, 64},
+      {R"("p": {"replay": "time"})", ReplayKind::time, 4000},
+      {R"("p": {"replay": "time", "replay_time_window": "60s"})", ReplayKind::time, 60'000}};
+  for (const auto& one : cases) {
+    std::string text = ks_file(good_group);
+    text.replace(text.find(R"("p": {})"), 7, one.profile);
+    const Outcome outcome = read_text(text, "f.json", MemoryFiles(), true);
+    ASSERT_TRUE(outcome.configuration) << one.profile;
+    const auto& sa = outcome.configuration->key_server->groups.at(0).policy.sas.at(0);
+    EXPECT_EQ(sa.replay, one.kind) << one.profile;
+    EXPECT_EQ(sa.replay_window, one.window) << one.profile;
+  }
+}
 
 INSTANTIATE_TEST_SUITE_P(
     Groups, ConfigErrors,

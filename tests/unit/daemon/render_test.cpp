@@ -98,6 +98,23 @@ TEK POLICY for the current KS-Policy ACEs Downloaded:
 )text");
 }
 
+TEST(Render, AntiReplayByTime) {
+  const std::string text = render_gkm_group(Json::parse(R"([{
+    "name": "G", "port_pair": "p",
+    "time": {"group_time_ms": 4294973296, "told_ago": 12, "correction_ms": -3, "skew_ms": null},
+    "teks": [{"spi": 4096, "replay": "time", "replay_window": 4000}]}])"));
+  EXPECT_NE(text.find("Anti-Replay(Time Based) : 4.000 sec interval"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"(
+GROUP TIME:
+    Pseudotime (secs)        : 4294973.296
+    Told by KS (secs ago)    : 12
+    Correction then          : -3 msec
+    Skew of packets received : unknown
+)"),
+            std::string::npos)
+      << text;
+}
+
 // S7: the fields of the seed's certificate.
 TEST(Render, CertificateVerbose) {
   const Json certificates = Json::parse(R"([{
