@@ -15,8 +15,12 @@ std::uint64_t fingerprint(const dataplane::Sa& sa) {
 }
 
 SimDataplane::SimDataplane(Scheduler& scheduler, Prng prng,
-                           std::function<void(const dataplane::Snapshot&)> installed)
-    : scheduler_(scheduler), prng_(prng), installed_(std::move(installed)) {
+                           std::function<void(const dataplane::Snapshot&)> installed,
+                           std::function<TimePoint()> clock)
+    : scheduler_(scheduler),
+      prng_(prng),
+      installed_(std::move(installed)),
+      clock_(clock ? std::move(clock) : [&scheduler] { return scheduler.now(); }) {
   newest_ = active_ = std::make_shared<const Table>();
 }
 
@@ -44,6 +48,7 @@ Status SimDataplane::apply(std::string_view, dataplane::Snapshot snapshot) {
     state->aead = dataplane::shape_of(sa.suite).aead;
     state->sid_bits = sa.sid_bits;
     state->replay = sa.replay;
+    state->by_time = sa.replay == dataplane::ReplayKind::time;
     state->window = std::max<std::uint32_t>(sa.replay_window, 32);
     state->sender_ids = sa.sender_ids;
     state->seen.assign(state->window, false);
@@ -100,13 +105,31 @@ SimDataplane::Sent SimDataplane::send(const IpAddress& source, const IpAddress& 
     packet.counter = next->second++;
   }
   packet.sequence = state.next_sequence++;
+  if (state.by_time) {
+    packet.sequence = static_cast<std::uint32_t>(tick());
+    packet.time_window = std::chrono::milliseconds(state.window);
+  }
   ++state.usage.packets_out;
   state.usage.bytes_out += 100;
   return {Fate::accepted, packet};
 }
 
-bool SimDataplane::replay_accepts(State& state, std::uint32_t sequence) {
+/// The group's time here, in units of 10 ms.
+std::int64_t SimDataplane::tick() const {
+  const auto ms =
+      std::chrono::floor<std::chrono::milliseconds>(clock_().time_since_epoch()).count();
+  return (ms + active_->snapshot.group_time_offset_ms) / 10;
+}
+
+bool SimDataplane::replay_accepts(State& state, std::uint32_t sequence) const {
   if (state.replay == dataplane::ReplayKind::none) return true;
+  if (state.replay == dataplane::ReplayKind::time) {
+    const std::int64_t ahead =
+        static_cast<std::int32_t>(sequence - static_cast<std::uint32_t>(tick()));
+    if (std::abs(ahead) > state.window / 10) return false;
+    state.usage.time_skew_ms = static_cast<std::int32_t>(ahead * 10);
+    return true;
+  }
   if (sequence > state.highest) {
     const auto ahead = std::min(sequence - state.highest, state.window);
     for (std::uint32_t i = 1; i <= ahead; ++i)

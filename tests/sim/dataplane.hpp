@@ -22,8 +22,10 @@ namespace cohort::sim {
 class SimDataplane final : public Dataplane {
  public:
   /// `installed` is told each time the workers have changed over.
+  /// `clock`: the host's monotonic one, by default the true time.
   SimDataplane(Scheduler& scheduler, Prng prng,
-               std::function<void(const dataplane::Snapshot&)> installed);
+               std::function<void(const dataplane::Snapshot&)> installed,
+               std::function<TimePoint()> clock = {});
 
   Status apply(std::string_view port_pair, dataplane::Snapshot snapshot) override;
   [[nodiscard]] dataplane::Usage usage(std::string_view port_pair) const override;
@@ -54,6 +56,7 @@ class SimDataplane final : public Dataplane {
     bool aead = false;
     unsigned sid_bits = 0;
     dataplane::ReplayKind replay{};
+    bool by_time = false;  ///< what is sent, also when nothing is checked any more
     std::uint32_t window = 64;
     std::vector<std::uint32_t> sender_ids;
     std::map<std::uint32_t, std::uint64_t> next_counter;  ///< by sender id
@@ -72,12 +75,14 @@ class SimDataplane final : public Dataplane {
 
   [[nodiscard]] const dataplane::PolicyEntry* match(const IpAddress& source,
                                                     const IpAddress& destination) const;
-  static bool replay_accepts(State& state, std::uint32_t sequence);
+  [[nodiscard]] std::int64_t tick() const;
+  bool replay_accepts(State& state, std::uint32_t sequence) const;
   void change_over(std::shared_ptr<const Table> table, std::uint64_t life);
 
   Scheduler& scheduler_;
   Prng prng_;
   std::function<void(const dataplane::Snapshot&)> installed_;
+  std::function<TimePoint()> clock_;
   std::shared_ptr<const Table> newest_, active_;
   TimePoint last_change_{};
   std::uint64_t life_ = 0;  ///< changes at reset, so that what is under way is forgotten

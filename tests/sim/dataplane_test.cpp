@@ -118,6 +118,30 @@ TEST(SimDataplane, DropsReplaysAndWhatIsTooOld) {
   EXPECT_EQ(plane.b.receive(old), Fate::replayed) << "64 behind is outside a window of 64";
 }
 
+TEST(SimDataplane, GoesByTimeWhereTheSaSaysSo) {
+  Plane plane;
+  for (SimDataplane* side : {&plane.a, &plane.b}) {
+    auto timed = sa(0x100, 1);
+    timed.replay = dataplane::ReplayKind::time;
+    timed.replay_window = 1000;
+    auto made = with(0x100, std::move(timed));
+    // The sender's clock is half a second ahead.
+    made.group_time_offset_ms = 1'000'000 + (side == &plane.a ? 500 : 0);
+    ASSERT_TRUE(side->apply("p", std::move(made)));
+  }
+  plane.settle();
+  const auto packet = plane.a.send(left, right).packet;
+  EXPECT_EQ(packet.time_window, seconds(1));
+  EXPECT_EQ(plane.b.receive(packet), Fate::accepted);
+  EXPECT_EQ(plane.b.receive(packet), Fate::accepted) << "within the window";
+  EXPECT_EQ(plane.b.usage("p").sas[0].time_skew_ms, 500);
+  plane.scheduler.run_for(milliseconds(1490));
+  EXPECT_EQ(plane.b.receive(packet), Fate::accepted);
+  plane.scheduler.run_for(milliseconds(30));
+  EXPECT_EQ(plane.b.receive(packet), Fate::replayed) << "after it";
+  EXPECT_EQ(plane.pass(), Fate::accepted);
+}
+
 TEST(SimDataplane, InnerAddressesMustMatchThePolicyOfTheSa) {
   Plane plane;
   ASSERT_TRUE(plane.a.apply("p", with(0x100, sa(0x100, 1))));

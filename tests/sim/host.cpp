@@ -66,13 +66,15 @@ Host::Host(Outside& shared, HostOptions options, ProgramFactory factory,
       entropy(shared.prng.fork("random " + options.name)),
       store(shared.prng.fork("store " + options.name)),
       credentials(std::move(own_credentials)),
-      dataplane(shared.scheduler, shared.prng.fork("dataplane " + options.name),
-                [this](const dataplane::Snapshot& snapshot) {
-                  outside.log.note(outside.scheduler.now(), name(), "installed",
-                                   fmt::format("{} entries {} sas", snapshot.policy.size(),
-                                               snapshot.sas.size()));
-                  outside.judge.on_installed(*this, snapshot);
-                }),
+      dataplane(
+          shared.scheduler, shared.prng.fork("dataplane " + options.name),
+          [this](const dataplane::Snapshot& snapshot) {
+            outside.log.note(
+                outside.scheduler.now(), name(), "installed",
+                fmt::format("{} entries {} sas", snapshot.policy.size(), snapshot.sas.size()));
+            outside.judge.on_installed(*this, snapshot);
+          },
+          [this] { return clock.now(); }),
       store_seen(&store),
       dataplane_seen(&dataplane),
       random_seen(&entropy),

@@ -20,6 +20,7 @@ dataplane::Snapshot clone(const dataplane::Snapshot& snapshot) {
   dataplane::Snapshot copy;
   copy.policy = snapshot.policy;
   copy.otherwise = snapshot.otherwise;
+  copy.group_time_offset_ms = snapshot.group_time_offset_ms;
   for (const auto& sa : snapshot.sas) copy.sas.push_back(clone(sa));
   return copy;
 }

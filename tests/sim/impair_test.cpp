@@ -34,6 +34,7 @@ struct Impairment {
   void (*prepare)(Group&, Workshop&);
   /// After everybody has registered.
   void (*drive)(Group&, Workshop&);
+  bool by_time = false;  ///< the group's anti-replay
 };
 
 void nothing(Group&, Workshop&) {}
@@ -193,6 +194,17 @@ void hoards_jobs(Group& group, Workshop&) {
   group.run_for(seconds(2));
 }
 
+void accepts_a_minute(Group& group, Workshop& shop) {
+  shop.change(group.member(1), [](dataplane::Snapshot& snapshot) {
+    for (auto& sa : snapshot.sas) sa.replay_window = 60'000;
+  });
+}
+
+void has_another_time(Group& group, Workshop& shop) {
+  shop.change(group.member(1),
+              [](dataplane::Snapshot& snapshot) { snapshot.group_time_offset_ms -= 20'000; });
+}
+
 const Impairment impairments[] = {
     {"store_loses_what_it_was_given", oracle::seq_back, store_forgets, rekey_and_restart_server},
     {"sends_before_its_activation", oracle::packet_lost, sends_before_it_may, rekey_twice},
@@ -208,6 +220,8 @@ const Impairment impairments[] = {
     {"every_tek_is_the_same_key", oracle::nonce_reuse, makes_the_same_key_again, rekey_twice},
     {"member_never_stops_sending", oracle::storm, nothing, never_stops_sending},
     {"member_hoards_jobs", oracle::limits, nothing, hoards_jobs},
+    {"member_has_a_wider_window", oracle::replay_accepted, accepts_a_minute, rekey_twice, true},
+    {"member_has_another_time", oracle::packet_lost, has_another_time, rekey_twice, true},
 };
 
 /// The oracles that objected.
@@ -215,6 +229,11 @@ std::vector<std::string_view> tell(const Impairment& impairment) {
   Workshop shop;  // outlives the nodes that use what is in it
   auto options = scenario_options(4, milliseconds(20));
   options.link.delay_max = milliseconds(400);
+  if (impairment.by_time) {
+    options.policy.sas.front().replay = dataplane::ReplayKind::time;
+    options.policy.sas.front().replay_window = 4000;
+    options.traffic.replay_permille = 100;
+  }
   Group group(options);
   Oracles oracles(group);
   impairment.prepare(group, shop);
@@ -249,6 +268,8 @@ TEST(Unimpaired, TheSameStoriesPass) {
       if (strictness == oracle::packet_lost && (drive == reboot_member || drive == remove_only))
         continue;
       EXPECT_EQ(tell({"none", strictness, nothing, drive}), std::vector<std::string_view>{});
+      EXPECT_EQ(tell({"by time", strictness, nothing, drive, true}),
+                std::vector<std::string_view>{});
     }
   }
 }

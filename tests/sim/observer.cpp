@@ -84,6 +84,10 @@ void Judge::on_packet_done(const Host& at, const EspPacket& packet, Fate fate) {
   for (auto* observer : observers_) observer->on_packet_done(at, packet, fate);
 }
 
+void Judge::on_replay(const Host& at, const EspPacket& packet, Fate fate) {
+  for (auto* observer : observers_) observer->on_replay(at, packet, fate);
+}
+
 void Judge::on_tick(TimePoint now) {
   for (auto* observer : observers_) observer->on_tick(now);
 }

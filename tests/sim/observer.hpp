@@ -21,6 +21,7 @@ struct EspPacket {
   std::uint32_t sender_id = 0;
   std::uint64_t counter = 0;   ///< the rest of the IV of an AEAD packet
   std::uint32_t sequence = 0;  ///< ESP sequence number
+  Duration time_window{0};     ///< of the SA at its sender, if it goes by time
   IpAddress source, destination;
   TimePoint sent;
 };
@@ -64,6 +65,8 @@ class Observer {
   virtual void on_packet_sent(const Host&, const EspPacket&) {}
   /// At the sender when it could not be sent (`at` is the sender), else at its receiver.
   virtual void on_packet_done(const Host& /*at*/, const EspPacket&, Fate) {}
+  /// A packet came once more, long after it was sent.
+  virtual void on_replay(const Host& /*at*/, const EspPacket&, Fate) {}
   /// About once a second of virtual time.
   virtual void on_tick(TimePoint) {}
 };
@@ -85,6 +88,7 @@ class Judge final : public Observer {
   void on_installed(const Host& host, const dataplane::Snapshot& snapshot) override;
   void on_packet_sent(const Host& host, const EspPacket& packet) override;
   void on_packet_done(const Host& at, const EspPacket& packet, Fate fate) override;
+  void on_replay(const Host& at, const EspPacket& packet, Fate fate) override;
   void on_tick(TimePoint now) override;
 
  private:

@@ -360,6 +360,17 @@ void TrafficOracle::on_installed(const Host& host, const dataplane::Snapshot& sn
   for (const auto& sa : snapshot.sas) held.insert(sa.spi);
 }
 
+/// Anti-replay by time promises nothing within the window, and everything when it is over.
+void TrafficOracle::on_replay(const Host& at, const EspPacket& packet, Fate fate) {
+  if (fate != Fate::accepted || group_.time_bent()) return;
+  const auto age =
+      std::chrono::duration_cast<std::chrono::milliseconds>(group_.now() - packet.sent);
+  group_.judge().accuse(
+      oracle::replay_accepted, group_.now(),
+      fmt::format("{} accepted a packet of SPI {:08x} again, {} ms after it was sent", at.name(),
+                  packet.spi, age.count()));
+}
+
 void TrafficOracle::on_packet_done(const Host& at, const EspPacket& packet, Fate fate) {
   if (fate == Fate::accepted || fate == Fate::bypassed || fate == Fate::host_down ||
       fate == Fate::unreachable)

@@ -30,6 +30,7 @@ inline constexpr std::string_view held_by_peers = "held_by_peers";
 inline constexpr std::string_view limits = "limits";
 inline constexpr std::string_view storm = "storm";
 inline constexpr std::string_view liveness = "liveness";
+inline constexpr std::string_view replay_accepted = "replay_accepted";
 }  // namespace oracle
 
 /// An SPI never means two keys, anywhere, ever; and every installed one was made by a key server.
@@ -143,6 +144,7 @@ class TrafficOracle final : public Observer {
   void on_crash(const Host& host) override { held_.erase(&host); }
   void on_installed(const Host& host, const dataplane::Snapshot& snapshot) override;
   void on_packet_done(const Host& at, const EspPacket& packet, Fate fate) override;
+  void on_replay(const Host& at, const EspPacket& packet, Fate fate) override;
   void strict(bool on) { strict_ = on; }
 
  private:

@@ -129,6 +129,11 @@ RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members)
     group.policy.rekey.multicast_destination = Endpoint{IpAddress::v4(0xef000101), 848};
     group.policy.rekey.acknowledge = prng.chance(500);
   }
+  if (Prng(seed).fork("anti-replay").chance(400)) {
+    sa.replay = dataplane::ReplayKind::time;
+    sa.replay_window = 4000;
+    group.traffic.replay_permille = 50;
+  }
   group.traffic.interval = std::chrono::milliseconds(prng.between(400, 1500));
   group.link.delay_max = std::chrono::milliseconds(prng.between(6, 200));
   for (std::size_t i = 0; i < fault_count; ++i) {
@@ -187,13 +192,15 @@ std::string RunOptions::text() const {
   std::string enabled;
   for (const auto fault : faults.enabled) enabled += fmt::format(" {}", name_of(fault));
   return fmt::format(
-      "seed {}: {} key servers, {} members, {}, {}, {} rekeys, TEK {} s, KEK {} s, drift {} ppm; "
+      "seed {}: {} key servers, {} members, {}, {}, {} rekeys, TEK {} s{}, KEK {} s, drift {} ppm; "
       "faults about every {:.0f} s for {:.0f} s:{}",
       group.seed, group.key_servers, group.members, group.certificates ? "certificates" : "PSK",
       dataplane::shape_of(group.policy.sas.front().suite).name,
       group.policy.rekey.transport == gdoi::RekeyTransport::unicast ? "unicast" : "multicast",
-      group.policy.sas.front().lifetime.count(), group.policy.rekey.lifetime.count(),
-      group.drift_ppm_max, seconds_of(faults.interval_mean), seconds_of(safety), enabled);
+      group.policy.sas.front().lifetime.count(),
+      group.policy.sas.front().replay == dataplane::ReplayKind::time ? ", anti-replay by time" : "",
+      group.policy.rekey.lifetime.count(), group.drift_ppm_max, seconds_of(faults.interval_mean),
+      seconds_of(safety), enabled);
 }
 
 Outcome run(const RunOptions& options) {

@@ -363,5 +363,49 @@ TEST(Group, DriftingAndSteppingClocksCostNothing) {
   EXPECT_EQ(scenario.registrations(), 4u);
 }
 
+GroupOptions options_by_time(unsigned members) {
+  auto options = scenario_options(members, milliseconds(100));
+  options.drift_ppm_max = 200;
+  options.policy.sas.front().replay = dataplane::ReplayKind::time;
+  options.policy.sas.front().replay_window = 4000;
+  options.traffic.replay_permille = 200;
+  return options;
+}
+
+TEST(Group, ByTimeDriftingAndSteppingClocksCostNothing) {
+  auto options = options_by_time(4);
+  // Nothing but the time is told meanwhile.
+  options.policy.sas.front().lifetime = std::chrono::hours(10);
+  options.policy.rekey.lifetime = std::chrono::hours(10);
+  Scenario scenario(options);
+  scenario.settle();
+  scenario.lose_nothing();
+  for (int i = 0; i < 8; ++i) {
+    scenario.group.member(static_cast<std::size_t>(i) % 4)
+        .clock.step_wall(std::chrono::hours(i % 2 == 0 ? 30 : -31));
+    scenario.group.run_for(std::chrono::minutes(30));
+  }
+  EXPECT_EQ(scenario.registrations(), 4u);
+}
+
+TEST(Group, ByTimeARestartOfAnybodyCostsNoKeyAndNoPacketAfterIt) {
+  Scenario scenario(options_by_time(3));
+  scenario.settle();
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    scenario.group.member(i).crash();
+    scenario.group.run_for(seconds(20));
+    scenario.group.member(i).boot();
+    scenario.group.run_for(seconds(20));
+    scenario.group.server().crash();
+    scenario.group.run_for(seconds(7));
+    scenario.group.server().boot();
+    scenario.group.run_for(seconds(60));
+  }
+  scenario.expect_converged(std::chrono::minutes(3));
+  scenario.lose_nothing();
+  scenario.group.rekey();
+  scenario.group.run_for(std::chrono::minutes(15));
+}
+
 }  // namespace
 }  // namespace cohort::sim

@@ -41,6 +41,17 @@ void Traffic::send(std::size_t from, std::size_t to) {
   };
   deliver();
   if (prng_.chance(options_.duplicate_permille)) deliver();
+  if (sent.packet.time_window == Duration(0) || options_.replay_permille == 0) return;
+  if (!prng_.chance(options_.replay_permille)) return;
+  outside_.scheduler.after(sent.packet.time_window + options_.replay_after,
+                           [this, packet = sent.packet, to] { replay(packet, to); });
+}
+
+/// Its outcome is no loss, whatever it is.
+void Traffic::replay(const EspPacket& packet, std::size_t to) {
+  auto& receiver = *sites_[to].host;
+  if (!receiver.up() || receiver.paused()) return;
+  outside_.judge.on_replay(receiver, packet, receiver.dataplane.receive(packet));
 }
 
 void Traffic::arrive(const EspPacket& packet, std::size_t from, std::size_t to) {

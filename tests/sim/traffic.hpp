@@ -22,6 +22,10 @@ class Traffic {
     Duration delay_min = std::chrono::milliseconds(2);
     Duration delay_max = std::chrono::milliseconds(20);
     unsigned duplicate_permille = 0;
+    /// How many of the packets that go by time somebody sends once more, when their window is over
+    /// by this much: more than all clocks are wrong together.
+    unsigned replay_permille = 0;
+    Duration replay_after = std::chrono::seconds(8);
   };
 
   Traffic(Outside& outside, std::vector<Site> sites, Options options);
@@ -50,6 +54,7 @@ class Traffic {
  private:
   void tick(std::size_t from);
   void arrive(const EspPacket& packet, std::size_t from, std::size_t to);
+  void replay(const EspPacket& packet, std::size_t to);
   void done(const Host& at, const EspPacket& packet, Fate fate);
 
   Outside& outside_;
