@@ -103,22 +103,12 @@ def at_admin_socket(seed, check):
     check("admin socket: the daemon lives", seed.ks.alive())
 
 
-def _raw_frames(path):
-    """The Ethernet frames of a capture, as they were."""
-    data, at, found = path.read_bytes(), 24, []
-    while at + 16 <= len(data):
-        size = struct.unpack_from("<I", data, at + 8)[0]
-        found.append(data[at + 16:at + 16 + size])
-        at += 16 + size
-    return found
-
-
 def at_esp(seed, check):
     draw = random.Random(SEED)
     tap = seed.tap()
     seed.ping(count=5)
     tap.stop()
-    to_h1 = [frame for frame in _raw_frames(tap.path)
+    to_h1 = [frame for frame in capture.raw_frames(tap.path)
              if frame[12:14] == b"\x08\x00" and frame[23] == capture.ESP
              and socket.inet_ntoa(frame[30:34]) == SITE1.host_ip]
     sample = to_h1[-1]

@@ -61,6 +61,16 @@ def read_pcap(path):
     return packets
 
 
+def raw_frames(path):
+    """The Ethernet frames of a capture, as they were."""
+    data, at, found = path.read_bytes(), 24, []
+    while at + 16 <= len(data):
+        size = struct.unpack_from("<I", data, at + 8)[0]
+        found.append(data[at + 16:at + 16 + size])
+        at += 16 + size
+    return found
+
+
 class Capture:
     """tcpdump on an interface of a node, from construction to stop()."""
 
