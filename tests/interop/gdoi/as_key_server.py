@@ -387,7 +387,7 @@ def refusals(lab, check):
         site.again()
         exchange = site.phase1()
         try:
-            site.serve(new_group(), exchange, seconds=1.5, **how)
+            site.serve(new_group(), exchange, seconds=0.7, **how)
             said = 'nothing'
         except Broken as broken:
             said = broken

@@ -47,7 +47,8 @@ def group(identity, profile='gcm', rekey=None, sas=None, **more):
 class Server:
     """cohortd as a key server of some groups."""
 
-    def __init__(self, net, groups, phase1_policies=None, authority=None, key='rsa', above=()):
+    def __init__(self, net, groups, phase1_policies=None, authority=None, key='rsa', above=(),
+                 address=OURS):
         self.net = net
         out = bench.common(net.ours, 'ks', phase1_policies or policies(), authority, key)
         out.setdefault('keys', {}).update({
@@ -58,7 +59,7 @@ class Server:
                            for suite in policy.SUITES}
         out['profiles']['gcm'] = {'transform': 'aes-256-gcm', 'lifetime': '3600s'}
         out['profiles']['soon'] = {'transform': 'aes-128-cbc-hmac-sha256', 'lifetime': '10s'}
-        out['key_server'] = {'address': OURS, 'groups': groups,
+        out['key_server'] = {'address': address, 'groups': groups,
                              **({'trustpoint': 'LAB'} if authority else {})}
         self.daemon = bench.daemons.KeyServer(net.ours, out).start()
         if authority:
@@ -218,6 +219,72 @@ def phase1_certificates(lab, check):
     register(connect(net, suites[0], plain), 1)
 
 
+def _bad_phase1():
+    """(what, step, payloads to payloads, what may be said); '' is silence."""
+    transform = PHASE1[0].transform()
+    good = phase1.sa_body([transform])
+    form = ['PAYLOAD-MALFORMED', 'INVALID-PAYLOAD-TYPE', 'NO-PROPOSAL-CHOSEN', '15', '']
+    key = ['17', 'PAYLOAD-MALFORMED', '']  # INVALID-KEY-INFORMATION
+    proof = ['AUTHENTICATION-FAILED', 'INVALID-HASH-INFORMATION', 'PAYLOAD-MALFORMED',
+             'INVALID-ID-INFORMATION', 'INVALID-PAYLOAD-TYPE', '']
+
+    def offer(body):
+        return lambda _: [(wire.SA, body)]
+    size = wire.DiffieHellman(14).size
+    prime = wire.modulus(14)
+    return [
+        ('no transform', 1, offer(phase1.sa_body([])), form),
+        ('no proposal', 1, offer(good[:8]), form),
+        ('DOI 7', 1, offer(phase1.sa_body([transform], doi=7)), form + ['DOI-NOT-SUPPORTED']),
+        ('Situation 6', 1, offer(phase1.sa_body([transform], situation=6)),
+         form + ['SITUATION-NOT-SUPPORTED']),
+        ('a proposal of ESP', 1, offer(good[:13] + b'\3' + good[14:]), form),
+        ('a count of transforms that lies', 1, offer(good[:15] + b'\7' + good[16:]), form),
+        ('a length that lies', 1, offer(good[:10] + b'\xff' + good[11:]), form),
+        ('an attribute that ends early', 1, offer(phase1.sa_body([transform + b'\x80'])), form),
+        ('a cipher twice', 1, offer(phase1.sa_body([transform + wire.basic(1, 7)])), form),
+        ('two SAs', 1, lambda payloads: payloads * 2, form),
+        ('an unknown payload', 1, lambda payloads: [*payloads, (77, bytes(4))], form),
+        ('nothing acceptable', 1, offer(phase1.sa_body([phase1.Suite(
+            key_bits=192, digest=4, group=21).transform()])), ['NO-PROPOSAL-CHOSEN']),
+        ('KE of 0', 3, lambda payloads: [(wire.KE, bytes(size)), payloads[1]], key),
+        ('KE of 1', 3, lambda payloads: [(wire.KE, bytes(size - 1) + b'\1'), payloads[1]], key),
+        ('KE of p - 1', 3, lambda payloads: [
+            (wire.KE, (prime - 1).to_bytes(size, 'big')), payloads[1]], key),
+        ('KE too short', 3, lambda payloads: [(wire.KE, bytes(100)), payloads[1]], key),
+        ('no KE', 3, lambda payloads: payloads[1:], form),
+        ('no nonce', 3, lambda payloads: payloads[:1], form),
+        ('a nonce of 7 octets', 3, lambda payloads: [payloads[0], (wire.NONCE, bytes(7))], form),
+        ('a nonce of 257 octets', 3, lambda payloads: [payloads[0], (wire.NONCE, bytes(257))],
+         form),
+        ('no ID', 5, lambda payloads: payloads[1:], proof),
+        ('no HASH', 5, lambda payloads: payloads[:1], proof),
+        ('a wrong HASH', 5, lambda payloads: [payloads[0], (wire.HASH, bytes(32))], proof),
+        ('another address', 5, lambda payloads: [
+            (wire.ID, b'\1\0\0\0\x0a\x4e\x63\x63'), payloads[1]], proof),
+        ('message 5 in clear', 5, lambda payloads: None, proof),
+        ('two IDs', 5, lambda payloads: [payloads[0], *payloads], proof),
+    ]
+
+
+def phase1_refusals(lab, check):
+    """Each named or silent; nothing comes of it, and a good registration works afterwards."""
+    net = bench.Net(lab)
+    server = Server(net, [group(1)])
+    for what, step, change, said in _bad_phase1():
+        line, address = net.line()
+        line.patience = 0.3 if '' in said else 8
+        refused(check, what, lambda: phase1.initiate(
+            line, IDENTITY, address, PHASE1[0],
+            change=lambda at, payloads: change(payloads) if at == step else payloads), said)
+        line.drain()
+        line.patience = 8
+        accepted(check, f'{what}: and then a good one', lambda: register(
+            phase1.initiate(line, IDENTITY, address, PHASE1[0]), 1))
+    wrong = server.daemon.refusals()
+    check('refusals have names', len(wrong) >= 5, wrong)
+
+
 def _ecdsa(lab, check, kind, method, tied):
     net = bench.Net(lab)
     root = bench.Authority('root', kind)
@@ -319,7 +386,7 @@ def _hostile_pulls(exchange):
     def raw(payloads, exchange_type=wire.PULL):
         def call():
             exchange.line.send(wire.protected(exchange.keys, payloads, exchange=exchange_type))
-            member.Pull(exchange).answer('nothing', 1)
+            member.Pull(exchange).answer('nothing', 0.3)
         return call
     nonce, name = (wire.NONCE, os.urandom(16)), (wire.ID, member.group_id(1))
     form = ['PAYLOAD-MALFORMED', 'INVALID-PAYLOAD-TYPE', '']
@@ -357,8 +424,8 @@ def pull_refusals(lab, check):
     exchange = connect(net)
     register(exchange, 1)
     before = server.members('group-1')
-    exchange.line.patience = 1.5
     for what, call, said in _hostile_pulls(exchange):
+        exchange.line.patience = 0.3 if said is None or '' in said else 8
         if said is None:  # what the RFC does not forbid: refused or not, it must do no harm
             try:
                 call()
@@ -366,6 +433,7 @@ def pull_refusals(lab, check):
                 pass
         else:
             refused(check, what, call, said)
+        exchange.line.patience = 8
         accepted(check, f'{what}: and then a good one', lambda: register(exchange, 1))
     refused(check, 'who is not authorized', lambda: register(exchange, 2),
             ['INVALID-ID-INFORMATION', 'AUTHENTICATION-FAILED'])
@@ -493,6 +561,20 @@ def push_multicast(lab, check):
         known |= {tek['spi'] for tek in push_['policy']['teks']}
         check(f'TEKs before the end of the old ones, turn {turn}',
               all(0 < tek[policy.LIFE] <= 10 for tek in push_['policy']['teks']), push_)
+
+
+def ipv6(lab, check):
+    """Registration, rekey and acknowledgement over IPv6."""
+    net = bench.Net(lab)
+    server = Server(net, [group(1)], address=bench.OURS6)
+    gm = Rekeys(net, 1, exchange=connect(net, address=net.address6()))
+    check('registered', gm.pull.policy['teks'])
+    check('SAK names IPv6 addresses', gm.state.kek['source'][0] == bench.network(bench.OURS6)
+          and gm.state.kek['destination'][0] == bench.network(gm.address), gm.state.kek)
+    server.rekey('group-1')
+    check('a PUSH', gm.next()['policy']['teks'])
+    wait_for(lambda: _acks(server, 'group-1')[gm.address] == (1, 1), 5, 'acknowledgement')
+    check('and its acknowledgement', True)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """A key server of RFC 6407 for tests: it says what a test wants it to say, right or wrong."""
+import functools
 import os
 import struct
 
@@ -15,17 +16,20 @@ _CURVES = {4: (ec.SECP256R1(), hashes.SHA256(), 32), 5: (ec.SECP384R1(), hashes.
            6: (ec.SECP521R1(), hashes.SHA512(), 66)}
 
 
+@functools.cache
+def signer(algorithm, bits):
+    """One key pair of a kind for all groups: making one takes longer than all else."""
+    return (rsa.generate_private_key(65537, bits) if algorithm == 1
+            else ec.generate_private_key(_CURVES[algorithm][0]))
+
+
 class Group:
     """What a group is: TEKs, a KEK or none, delays, sender ids, the key that signs."""
 
     def __init__(self, teks, kek=None, gap=b'', sids=None):
         self.teks, self.kek, self.gap, self.sids = list(teks), kek, gap, sids
         self.sequence = 0
-        self.signer = None
-        if kek:
-            _, algorithm, bits = kek.signing
-            self.signer = (rsa.generate_private_key(65537, bits) if algorithm == 1
-                           else ec.generate_private_key(_CURVES[algorithm][0]))
+        self.signer = signer(*kek.signing[1:]) if kek else None
 
     def public(self):
         return self.signer.public_key().public_bytes(

@@ -270,22 +270,33 @@ class Exchange:
 
 
 def initiate(line, identity, address, suite, *, sa=None, vendors=(), certreqs=None, nonce=None,
-             reserved=0, padding=0, repeat=False, spoil=False, extra5=()):
+             reserved=0, padding=0, repeat=False, spoil=False, extra5=(),
+             change=lambda step, payloads: payloads):
     """Main mode as initiator. repeat: each message goes out twice, and the second answer must be a
-    copy of the first. spoil: a wrong proof."""
+    copy of the first. spoil: a wrong proof. change: what becomes of the payloads of messages 1, 3
+    and 5 before they are sent; octets go out as they are."""
     exchange = Exchange(line, identity, address, True, os.urandom(8) + bytes(8))
     exchange.sa = sa or sa_body([suite.transform()])
+    exchange.spoilt = False
+
+    def made(step, payloads):
+        out = change(step, payloads)
+        exchange.spoilt = out is not payloads
+        return out
 
     def ask(datagram, what):
         exchange.send(datagram)
+        if exchange.spoilt:
+            exchange.receive(what)
+            raise Broken(f'{what} for what was spoilt')
         answer = exchange.receive(what)
         if repeat:
             exchange.send(datagram)
             need(exchange.receive(f'second {what}') == answer, f'the second {what} differs')
         return answer
 
-    answer = ask(wire.message(exchange.cookies, wire.MAIN_MODE,
-                              [(wire.SA, exchange.sa), *[(wire.VENDOR, one) for one in vendors]],
+    first = [(wire.SA, exchange.sa), *[(wire.VENDOR, one) for one in vendors]]
+    answer = ask(wire.message(exchange.cookies, wire.MAIN_MODE, made(1, first),
                               reserved=reserved), 'message 2')
     header = wire.Header(answer)
     need(header.cookies[8:] != bytes(8), 'no responder cookie')
@@ -300,8 +311,8 @@ def initiate(line, identity, address, suite, *, sa=None, vendors=(), certreqs=No
     dh, ni = wire.DiffieHellman(suite.group), nonce or os.urandom(32)
     third = [(wire.KE, dh.public), (wire.NONCE, ni)]
     third += [(wire.CERTREQ, b'\4' + name) for name in certreqs or ()]
-    answer = ask(wire.message(exchange.cookies, wire.MAIN_MODE, third, reserved=reserved),
-                 'message 4')
+    answer = ask(wire.message(exchange.cookies, wire.MAIN_MODE, made(3, third),
+                              reserved=reserved), 'message 4')
     header = wire.Header(answer)
     found, _ = wire.unchain(header.first, answer[28:])
     public, nr = (next(body for kind, body in found if kind == wanted)
@@ -310,8 +321,11 @@ def initiate(line, identity, address, suite, *, sa=None, vendors=(), certreqs=No
     exchange.asked_for = [body for kind, body in found if kind == wire.CERTREQ]
     exchange.derive(suite, dh, public, ni, nr)
 
-    fifth = exchange.sealed.write(wire.MAIN_MODE, [*exchange.proving(suite, spoil), *extra5],
-                                  reserved=reserved, padding=padding)
+    fifth = made(5, [*exchange.proving(suite, spoil), *extra5])
+    if fifth is None:  # in clear
+        fifth = wire.message(exchange.cookies, wire.MAIN_MODE, exchange.proving(suite))
+    else:
+        fifth = exchange.sealed.write(wire.MAIN_MODE, fifth, reserved=reserved, padding=padding)
     payloads, _ = exchange.sealed.read(ask(fifth, 'message 6'))
     exchange.check_proof(suite, payloads)
     exchange.keys.last_block = exchange.sealed.iv

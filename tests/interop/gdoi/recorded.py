@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The peer itself against conversations of yet another implementation (tests/golden/data/gdoi): what
-it cannot read there, it may not blame our programs for.
+"""The peer itself, and the conversations of yet another implementation (tests/golden/data/gdoi):
+what it cannot read there, it may not blame our programs for.
 
 usage: recorded.py DATA_FOLDER
 """
