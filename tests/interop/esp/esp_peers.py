@@ -223,7 +223,7 @@ def fragments(driver, directory):
         dport=7) / Raw(os.urandom(4000))
     hosts = [IP(bytes(one)) for one in fragment(long4[2], 1000)]
     hosts += [IPv6(bytes(one)) for one in fragment6(IPv6(bytes(long6)), 1280)]
-    for suite in SUITES:
+    for suite in list(SUITES)[::4]:  # both modes and other paddings; the rest differs by its keys
         keys = keys_of(suite)
         source = os.path.join(directory, "clear.pcap")
         packets = long4[:2] + hosts

@@ -14,21 +14,20 @@ from scapy.layers.inet import IP, UDP  # noqa: E402
 from scapy.layers.inet6 import IPv6  # noqa: E402
 from scapy.layers.ipsec import ESP, SecurityAssociation  # noqa: E402
 import bench  # noqa: E402
+import groups  # noqa: E402
 import key_server  # noqa: E402
 import member  # noqa: E402
 import phase1  # noqa: E402
 import policy  # noqa: E402
 import wire  # noqa: E402
 from bench import OURS, PSK, policy_of, wait_for  # noqa: E402
+from groups import (CBC, GCM, GROUP, MULTICAST, SERVER, new_group,  # noqa: E402
+                    teks_of)
 from policy import Kek, Tek  # noqa: E402
 from wire import Broken  # noqa: E402
 
 from lab import scenario  # noqa: E402  of tests/e2e; bench has put it on the path
 
-SERVER, GROUP = '10.78.1.1', 4711
-MULTICAST = '239.192.7.9'
-NETS = ('10.0.0.0/24', '10.1.0.0/16')
-GCM, CBC = policy.Suite(256), policy.Suite(128, 'sha256')
 SCAPY = {None: ('AES-GCM', None), 'sha1': ('AES-CBC', 'HMAC-SHA1-96'),
          'sha256': ('AES-CBC', 'SHA2-256-128'), 'sha384': ('AES-CBC', 'SHA2-384-192'),
          'sha512': ('AES-CBC', 'SHA2-512-256')}
@@ -156,20 +155,6 @@ def sa_of(tek, source, destination):
                                tunnel_header=header)
 
 
-def teks_of(suite, **how):
-    """An SA each way."""
-    return [Tek(suite, *NETS, **how), Tek(suite, *NETS[::-1], **how)]
-
-
-def sids_for(suite, bits=16, values=(5,), octets=2):
-    return (bits, list(values), octets) if suite.gcm else None
-
-
-def new_group(suite=CBC, kek=True, **how):
-    return key_server.Group(teks_of(suite), Kek(SERVER, OURS, ack=1) if kek else None,
-                            sids=sids_for(suite), **how)
-
-
 # --- scenarios ----------------------------------------------------------------------------------
 
 
@@ -260,57 +245,9 @@ def phase1_ecdsa384(lab, check):
     _signatures(lab, check, 'p384', phase1.ECDSA384)
 
 
-# --- policies in every form that the RFC allows -------------------------------------------------
-
-
-def _forms():
-    """(what, group, how to say it)"""
-    plain, gcm = new_group(), new_group(GCM)
-    delays = wire.basic(1, 1) + wire.basic(2, 5)
-    many = key_server.Group([Tek(policy.SUITES[at % 15], f'10.{at}.0.0/16', '10.200.0.0/16')
-                             for at in range(24)] + teks_of(GCM), Kek(SERVER, OURS),
-                            sids=sids_for(GCM))
-    wide = key_server.Group([Tek(CBC, 'fd00:10::/64', 'fd00:11::/64', protocol=17),
-                             Tek(GCM, *NETS, ports=(4000, 5000), protocol=17),
-                             Tek(CBC, '10.0.0.7/32', '239.1.1.1/32')], Kek(SERVER, MULTICAST),
-                            sids=sids_for(GCM))
-
-    def signing(*how, **more):
-        return key_server.Group(teks_of(CBC), Kek(SERVER, OURS, **dict(zip(
-            ('sign_hash', 'sign_algorithm', 'sign_bits'), how)), **more))
-    yield 'attributes and key packets backwards', gcm, {
-        'rows': gcm.rows({'order': -1}, {'order': -1}), 'packets': gcm.packets()[::-1]}
-    yield 'lifetimes basic in SAK, variable in SAT', plain, {
-        'rows': plain.rows({'wide': True}, {'wide': False})}
-    yield 'nothing that has a default', plain, {'rows': plain.rows({'short': True})}
-    yield 'Group Description, which MUST be ignored', plain, {
-        'rows': plain.rows({'extra': wire.basic(3, 14)})}
-    yield 'KEK_MANAGEMENT_ALGORITHM, which MUST be ignored', plain, {
-        'rows': plain.rows(None, {'extra': wire.basic(1, 1)})}
-    yield 'RESERVED2 of SAK from RFC 3547', plain, {
-        'rows': plain.rows(None, {'reserved': b'\0\1\0\x80'})}
-    yield 'RESERVED fields that are not zero', plain, {'reserved': 0x42}
-    yield 'no KEK at all', new_group(GCM, kek=False), {}
-    yield 'activation and deactivation delays', new_group(gap=delays), {}
-    yield 'delays in the variable form', new_group(
-        gap=wire.variable(1, b'\0\1') + wire.variable(2, b'\0\0\0\5')), {}
-    yield '26 SAs', many, {}
-    yield 'IPv6, ports, multicast', wide, {}
-    yield 'a sequence number of 4000000000', new_group(), {'sequence': 4000000000}
-    yield 'a KEK and no SEQ, as before the first PUSH', new_group(), {'sequence': None}
-    yield 'nonce of 8 octets', new_group(), {'nonce': os.urandom(8)}
-    yield 'nonce of 128 octets', new_group(), {'nonce': os.urandom(128)}
-    yield 'each message twice', new_group(), {'repeat': True}
-    yield 'ECDSA-256 without SIG_HASH_ALGORITHM', signing(0, 4, 0), {}
-    yield 'ECDSA-384 with it', signing(4, 5, 384), {}
-    yield 'ECDSA-521', signing(0, 6, 521), {}
-    yield 'RSA of 4096 bits, SHA-512, KEK of 256 bits', signing(5, 1, 4096, bits=256), {}
-    yield 'RSA of 3072 bits, SHA-384, KEK of 192 bits', signing(4, 1, 3072, bits=192), {}
-
-
 def policies(lab, check):
     site, first = Site(lab), True
-    for what, group, how in _forms():
+    for what, group, how in groups.forms():
         if not first:
             site.again()
         first = False
@@ -321,68 +258,13 @@ def policies(lab, check):
             check(what, False, error)
 
 
-# --- policies that a member must refuse ---------------------------------------------------------
-
-
-def _bad():
-    """(what, group, how it is spoilt)"""
-    good, gcm = new_group(), new_group(GCM)
-    sak, first, second = good.rows()
-    tek = good.teks[0]
-
-    def sat(at, octets):
-        body = tek.sat()
-        return [sak, (wire.SAT, body[:at] + octets + body[at + len(octets):]), second]
-
-    def packets(extra=b'', **change):
-        out = good.packets()
-        out[1] = tek.packet(extra)
-        for at, value in change.items():
-            out[int(at[1:])] = value
-        return [one for one in out if one]
-    unknown = wire.basic(77, 1)
-    transform = len(tek.sat()) - len(tek.attributes()) - 5
-    short = policy.key_packet(policy.TEK_PACKET, tek.spi,
-                              wire.variable(1, tek.key[:-1]) + wire.variable(2, tek.integrity))
-    no_integrity = policy.key_packet(policy.TEK_PACKET, tek.spi, wire.variable(1, tek.key))
-    return [
-        ('an unknown attribute in SAK', good, {'rows': good.rows(None, {'extra': unknown})}),
-        ('an unknown attribute in SAT', good, {'rows': good.rows({'extra': unknown})}),
-        ('an unknown attribute in GAP', good, {'rows': [sak, (wire.GAP, unknown), first, second]}),
-        ('an unknown long attribute in SAT', good, {
-            'rows': good.rows({'extra': wire.variable(300, bytes(40))})}),
-        ('an unknown SAT protocol', good, {'rows': sat(0, b'\x63')}),
-        ('AH', good, {'rows': sat(0, b'\x02')}),
-        ('an unknown transform', good, {'rows': sat(transform, b'\xfa')}),
-        ('transport mode', good, {'rows': sat(len(tek.sat()) - len(tek.attributes()) + 8,
-                                              wire.basic(policy.ENCAPSULATION, 2))}),
-        ('an unknown SA Attribute payload', good, {'rows': [sak, first, second, (99, bytes(8))]}),
-        ('SAT before SAK', good, {'rows': [first, second, sak]}),
-        ('two SAKs', good, {'rows': [sak, sak, first, second]}),
-        ('DOI 1', good, {'sa': b'\0\0\0\1' + policy.sa_body(good.rows())[4:]}),
-        ('a wrong HASH(2)', good, {'spoil': 2}), ('a wrong HASH(4)', good, {'spoil': 4}),
-        ('an unknown payload in message 2', good, {'extra2': [(99, bytes(4))]}),
-        ('an unknown payload in message 4', good, {'extra4': [(99, bytes(4))]}),
-        ('an unknown attribute in a TEK packet', good, {'packets': packets(unknown)}),
-        ('an unknown key packet', good, {
-            'packets': [*good.packets(), policy.key_packet(77, b'', wire.basic(1, 1))]}),
-        ('a key that is too short', good, {'packets': packets(_1=short)}),
-        ('no integrity key', good, {'packets': packets(_1=no_integrity)}),
-        ('no key for an SA', good, {'packets': packets(_2=None)}),
-        ('no KEK packet', good, {'packets': packets(_0=None)}),
-        ('a count of key packets that is wrong', good, {
-            'kd': struct.pack('>HH', 9, 0) + policy.kd_body(good.packets())[4:]}),
-        ('no sender id for AES-GCM', gcm, {'packets': gcm.packets()[:-1]}),
-    ]
-
-
 def refusals(lab, check):
     """Nothing of a bad policy is installed, what was there stays, and a good one still works."""
     site = Site(lab)
     group = new_group()
     site.serve(group)
     site.holds(group)
-    for what, _, how in _bad():
+    for what, _, how in groups.bad():
         before = site.spis()
         site.again()
         exchange = site.phase1()
@@ -402,6 +284,30 @@ def refusals(lab, check):
         except (Broken, bench.LabError) as error:
             check(f'{what}: and then a good one', False, error)
     check('and traffic crosses', site.crosses(group.teks))
+
+
+def directions(lab, check):
+    """SA Direction: an SA to receive only is not sent on, one to send only is not received on.
+    Traffic of 10.1/16 goes out on the other, symmetric SA; its answer comes on this one."""
+    site, first = Site(lab), True
+    for what, value, sends in (('Receiver-Only', 2, False), ('Sender-Only', 1, True),
+                               ('Symmetric', 3, True)):
+        group = new_group()
+        out, back = group.teks
+        attributes = out.attributes(short=True) + wire.basic(policy.DIRECTION, value)
+        if not first:
+            site.again()
+        first = False
+        site.serve(group, rows=[group.rows()[0], (wire.SAT, groups.sat_of(out, None, attributes)),
+                                group.rows()[-1]])
+        site.holds(group)
+        sending = {spi_number(tek['spi']) for tek in site.daemon.group()['teks'] if tek['sending']}
+        check(f'{what}: sends' if sends else f'{what}: does not send',
+              (int.from_bytes(out.spi, 'big') in sending) == sends, sending)
+        # What works shows that the policy stands: then what does not work can be told from it.
+        received = site.crosses([back, out], '10.1.0.9', '10.0.0.7')
+        check(f'{what}: receives' if value != 1 else f'{what}: does not receive',
+              received == (value != 1))
 
 
 # --- GROUPKEY-PUSH ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 import contextlib
 import ctypes
 import datetime
+import functools
 import ipaddress
 import os
 import pathlib
@@ -77,6 +78,12 @@ def new_key(kind):
                                     'p521': ec.SECP521R1()}[kind])
 
 
+@functools.cache
+def leaf_key(kind):
+    """One of a kind for all end certificates: making one takes longer than all else."""
+    return new_key(kind)
+
+
 def name(common, unit='GETVPN_GM'):
     return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, 'cohort interop'),
                       x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit),
@@ -103,7 +110,7 @@ class Authority:
         return builder.sign(issuer.key, hashes.SHA256())
 
     def identity(self, common, unit='GETVPN_GM', kind='rsa', above=()):
-        key = new_key(kind)
+        key = leaf_key(kind)
         leaf = self.issue(name(common, unit), key.public_key())
         return phase1.Identity(key=key, chain=[der(one) for one in (leaf, *above)])
 
