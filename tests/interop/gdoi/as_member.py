@@ -200,6 +200,8 @@ def phase1_certificates(lab, check):
             ('the chain in another order',
              phase1.Identity(key=plain.key, chain=[plain.chain[0], bench.der(root.certificate),
                                                    plain.chain[1]]), {}),
+            ('a revocation list and an unknown encoding among the certificates', plain,
+             {'extra5': [(wire.CERT, b'\7' + bytes(60)), (wire.CERT, b'\x63' + bytes(9))]}),
             ('each message twice', plain, {'repeat': True})):
         accepted(check, what, lambda identity=identity, how=how: register(
             connect(net, suites[0], identity, **how), 1))
@@ -477,7 +479,8 @@ def _acks(server, name):
 
 def push(lab, check):
     net = bench.Net(lab)
-    server = Server(net, [group(1, 'aes-256-cbc-hmac-sha256'),
+    server = Server(net, [group(1, 'aes-256-cbc-hmac-sha256',
+                                rekey={'retransmit_interval': '2s'}),
                           group(2, rekey={'signing_key': 'sign256'}),
                           group(3, rekey={'signing_key': 'sign384', 'acknowledge': False}),
                           group(4, rekey={'hash': 'sha512', 'encryption': 'aes-128'})])
@@ -509,9 +512,14 @@ def push(lab, check):
     wait_for(lambda: _acks(server, 'group-1')[gm.address][0] == 4, 5, 'acknowledgement of it')
     server.rekey('group-1')
     check('the first PUSH under the new KEK has SEQ 1', gm.next()['sequence'] == 1)
+    line, address = net.line(port=40848)
+    elsewhere = Rekeys(net, 1, exchange=phase1.initiate(line, IDENTITY, address, PHASE1[0]))
+    server.rekey('group-1')
+    check('who registered from another port gets its PUSH there', elsewhere.next()['sequence'] == 2)
+    gm.next()
     late = Rekeys(net, 1, exchange=connect(net))
     check('who registers now gets the SEQ of now and the new KEK',
-          late.state.sequence == 1 and late.state.kek['spi'] == gm.state.kek['spi'])
+          late.state.sequence >= 2 and late.state.kek['spi'] == gm.state.kek['spi'])
     for name, what in ((2, 'ECDSA-256'), (3, 'ECDSA-384, no acknowledgements'),
                        (4, 'RSA with SHA-512, KEK of 128 bits')):
         other = Rekeys(net, name)
