@@ -77,7 +77,8 @@ constexpr auto isakmp_fields = std::to_array<FieldSpec>({
     {"half_open_timeout", "duration", "30s", "then a responder forgets an unfinished exchange"},
     {"rekey", "true or false", "true",
      "as initiator, make a new phase 1 SA before the old one expires"},
-    {"half_open_max", "1..100000", "1000", "unauthenticated phase 1 of all peers together"},
+    {"half_open_max", "1..100000", "1000",
+     "unauthenticated phase 1 of all peers together; a quarter from one /24 or IPv6 /64"},
     {"half_open_max_per_address", "1..1000", "8", "and from one address"},
     {"established_max", "1..1000000", "20000", "established phase 1 of all peers together"},
 });

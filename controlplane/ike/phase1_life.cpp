@@ -17,6 +17,8 @@ constexpr seconds remember_answer{120};
 constexpr seconds superseded_life{30};
 // SAs that one identity may have at once as initiator: two during a re-key, some more for restarts.
 constexpr std::size_t established_max_of_peer = 16;
+// A network (an IPv4 /24, an IPv6 /64) may have this part of the half-open ones.
+constexpr std::size_t network_share = 4;
 // RFC 3948 section 4: the default.
 constexpr seconds keepalive_interval{20};
 // Proven failures after which an initiator gives up, rather than waiting for a better answer.
@@ -136,11 +138,16 @@ Status Isakmp::Impl::make_room(TimePoint now, const IpAddress& address) {
   if (sas.half_open(address) >= options.half_open_max_per_address)
     return fail(half_open_limit, address.text());
   if (sas.size() - sas.half_open() >= options.established_max) return fail(established_limit);
-  if (sas.half_open() < options.half_open_max) return {};
+  // Who has a network of his own can answer from each address of it: one network gets a share, so
+  // that he does not keep out everybody else.
+  const bool share_spent = sas.half_open_near(address) >=
+                           std::max<std::size_t>(1, options.half_open_max / network_share);
+  if (!share_spent && sas.half_open() < options.half_open_max) return {};
   // Under a flood the oldest exchange whose peer never answered gives way: a forged source can't
   // answer, a real peer does within a round trip.
-  Phase1Sa* oldest = sas.oldest_unproven();
-  if (oldest == nullptr) return fail(half_open_limit, "in all");
+  Phase1Sa* oldest = share_spent ? sas.oldest_unproven_near(address) : sas.oldest_unproven();
+  if (oldest == nullptr)
+    return fail(half_open_limit, share_spent ? "from the network of " + address.text() : "in all");
   drop(now, *oldest, Error(half_open_evicted), false);
   return {};
 }

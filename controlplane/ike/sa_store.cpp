@@ -1,8 +1,31 @@
 #include "controlplane/ike/sa_store.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace cohort::ike {
+
+namespace {
+
+/// The address of the network, with zeros behind its prefix.
+IpAddress network_of(const IpAddress& address) {
+  if (address.is_v4()) return IpAddress::v4(address.v4_value() & 0xffffff00u);
+  std::array<std::uint8_t, 16> octets{};
+  std::copy_n(address.bytes().begin(), 8, octets.begin());
+  return IpAddress::v6(octets);
+}
+
+void count_down(std::map<IpAddress, std::size_t>& counts, const IpAddress& key) {
+  const auto count = counts.find(key);
+  if (--count->second == 0) counts.erase(count);
+}
+
+std::size_t count_of(const std::map<IpAddress, std::size_t>& counts, const IpAddress& key) {
+  const auto found = counts.find(key);
+  return found == counts.end() ? 0 : found->second;
+}
+
+}  // namespace
 
 Cookie SaStore::fresh_cookie(Random& random) const {
   Cookie cookie{};
@@ -21,6 +44,7 @@ Phase1Sa& SaStore::insert(std::unique_ptr<Phase1Sa> sa) {
     by_first_[first] = kept.info.id;
     half_open_.emplace(kept.info.id, first);
     ++half_open_by_address_[kept.info.remote.address];
+    ++half_open_by_network_[network_of(kept.info.remote.address)];
   }
   by_id_[kept.info.id] = std::move(sa);
   return kept;
@@ -68,17 +92,30 @@ void SaStore::not_half_open(const Phase1Sa& sa) {
   const IpAddress address = found->second.second.address;
   by_first_.erase(found->second);
   half_open_.erase(found);
-  const auto count = half_open_by_address_.find(address);
-  if (--count->second == 0) half_open_by_address_.erase(count);
+  count_down(half_open_by_address_, address);
+  count_down(half_open_by_network_, network_of(address));
 }
 
 std::size_t SaStore::half_open(const IpAddress& address) const {
-  const auto found = half_open_by_address_.find(address);
-  return found == half_open_by_address_.end() ? 0 : found->second;
+  return count_of(half_open_by_address_, address);
+}
+
+std::size_t SaStore::half_open_near(const IpAddress& address) const {
+  return count_of(half_open_by_network_, network_of(address));
 }
 
 Phase1Sa* SaStore::oldest_unproven() const {
   for (const auto& [id, first] : half_open_) {
+    Phase1Sa* sa = find(id);
+    if (sa->state == State::sa_sent) return sa;
+  }
+  return nullptr;
+}
+
+Phase1Sa* SaStore::oldest_unproven_near(const IpAddress& address) const {
+  const IpAddress network = network_of(address);
+  for (const auto& [id, first] : half_open_) {
+    if (network_of(first.second.address) != network) continue;
     Phase1Sa* sa = find(id);
     if (sa->state == State::sa_sent) return sa;
   }

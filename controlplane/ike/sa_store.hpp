@@ -39,8 +39,13 @@ class SaStore {
   [[nodiscard]] std::size_t size() const { return by_id_.size(); }
   [[nodiscard]] std::size_t half_open() const { return half_open_.size(); }
   [[nodiscard]] std::size_t half_open(const IpAddress& address) const;
-  /// The oldest half-open one whose peer has not yet shown that it receives our answers.
+  /// From the network of an address (an IPv4 /24, an IPv6 /64): whoever has one address of it may
+  /// have all.
+  [[nodiscard]] std::size_t half_open_near(const IpAddress& address) const;
+  /// The oldest half-open one whose peer has not yet shown that it receives our answers; the second
+  /// one: among those from the network of `address`.
   [[nodiscard]] Phase1Sa* oldest_unproven() const;
+  [[nodiscard]] Phase1Sa* oldest_unproven_near(const IpAddress& address) const;
 
   void schedule(const Phase1Sa& sa, TimePoint deadline);
   [[nodiscard]] TimePoint next_deadline() const;
@@ -55,6 +60,7 @@ class SaStore {
   std::map<First, Phase1Id> by_first_;
   std::map<Phase1Id, First> half_open_;  // responder's; ids grow with age
   std::map<IpAddress, std::size_t> half_open_by_address_;
+  std::map<IpAddress, std::size_t> half_open_by_network_;
   std::set<std::pair<TimePoint, Phase1Id>> deadlines_;
   std::map<Phase1Id, TimePoint> deadline_of_;
 };

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <list>
+#include <map>
+#include <string>
 
 #include "controlplane/ike/payloads.hpp"
 #include "controlplane/ike/proposal.hpp"
@@ -361,6 +364,27 @@ TEST_F(Flood, of_forged_addresses_gives_way_to_a_real_peer) {
   EXPECT_EQ(server->observer.last_reason(), ike::half_open_evicted.name);
 }
 
+TEST_F(Flood, from_a_whole_network_that_answers_leaves_room_for_the_others) {
+  make_small(8, 4);
+  std::map<IpAddress, unsigned> said;
+  net.fate = [&](const Datagram& datagram) {
+    const bool stranger = datagram.local.address.bytes()[2] == 8;
+    return Fate{.copies = stranger && ++said[datagram.local.address] > 2 ? 0u : 1u};
+  };
+  std::list<Peer> strangers;  // each goes as far as its address is proven
+  for (int i = 1; i <= 8; ++i) {
+    Peer& one = strangers.emplace_back(net, "10.9.8." + std::to_string(i),
+                                       options_with({fast_policy(AuthMethod::pre_shared_key)}));
+    one.host.credentials.share_key(server->host.address(), "whatever");
+    server->host.credentials.share_key(one.host.address(), "whatever");
+    one.isakmp->initiate(net.now(), server->end());
+    net.run_for(milliseconds{50});
+  }
+  EXPECT_GE(server->host.count(ike::half_open_limit), 6u);
+  id = go();
+  EXPECT_TRUE(net.run_until([&] { return both_up(); }, seconds{5}));
+}
+
 TEST_F(Flood, does_not_evict_who_has_answered) {
   make_small(4, 4);
   // The member stops after its third message, which proves its address.
@@ -370,7 +394,8 @@ TEST_F(Flood, does_not_evict_who_has_answered) {
   };
   const auto one = go();
   net.run_for(milliseconds{500});
-  for (std::uint32_t i = 1; i <= 30; ++i) send_first({IpAddress::v4(0x0b000000 + i), gdoi_port}, i);
+  for (std::uint32_t i = 1; i <= 30; ++i)
+    send_first({IpAddress::v4(0x0b000001 + (i << 8)), gdoi_port}, i);
   net.run_for(milliseconds{100});
   EXPECT_EQ(server->observer.closed.size(), 27u);
   net.fate = nullptr;
