@@ -60,6 +60,7 @@ struct CertificateAuthorityRole {
 struct KeyServerRole {
   Endpoint local;
   std::string trustpoint;  ///< empty with pre-shared keys only
+  std::chrono::seconds state_trust{600};
   std::vector<KeyServerGroup> groups;
 };
 
@@ -84,6 +85,7 @@ struct Configuration {
   std::map<std::string, std::string> digests;
   std::string hostname;  ///< empty: the system's
   std::string state_directory;
+  std::string runtime_directory;
   bool allow_weak = false;
   bool lab_export_keys = false;
   LoggingOptions logging;

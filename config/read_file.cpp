@@ -318,6 +318,7 @@ Outcome read_text(std::string_view text, const std::string& name, const Files& f
     context.allow_weak = out.allow_weak = file.flag("allow_weak", false);
     out.hostname = file.text_or("hostname", "");
     out.state_directory = file.required_text("state_directory");
+    out.runtime_directory = file.text_or("runtime_directory", "/run/cohort");
     out.crypto_threads = static_cast<unsigned>(file.number("crypto_threads", 0, 0, 256));
     read_small_sections(context, file, out);
     Names names;

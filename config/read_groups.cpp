@@ -335,6 +335,7 @@ KeyServerRole read_key_server(ReadContext& context, const Json& value, const Nam
   KeyServerRole out;
   out.local = read_local(object);
   out.trustpoint = read_role_trustpoint(object, names);
+  out.state_trust = object.seconds("state_trust", out.state_trust, seconds(0), hours(24 * 7));
   if (!object.has("groups")) object.missing("groups", "a list of groups");
   object.each_item("groups", 100, [&](const Json& item, const std::string& pointer) {
     out.groups.push_back(read_server_group(context, item, pointer, names));

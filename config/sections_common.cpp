@@ -10,6 +10,10 @@ constexpr auto file_fields = std::to_array<FieldSpec>({
     {"state_directory", "path", "required",
      "where keys, certificates and databases are kept; made with mode 0700 if it is not there; two "
      "daemons never share one"},
+    {"runtime_directory", "path", "/run/cohort",
+     "a directory in memory (tmpfs): a daemon that is started again without the machine finds "
+     "there "
+     "whether its state is the last that it wrote; daemons may share it"},
     {"hostname", "text", "",
      "this machine's name in certificates and messages; without it the system's"},
     {"allow_weak", "true or false", "false",

@@ -35,6 +35,11 @@ constexpr auto key_server_fields = std::to_array<FieldSpec>({
     {"address", "address", "required", "our address in registrations and rekeys"},
     {"port", "1..65535", "848", "our UDP port"},
     {"trustpoint", "name", "", "whose certificate we use and whose we accept"},
+    {"state_trust", "duration", "10m",
+     "AES-GCM: after a start of the machine, state that is this old at least goes on; for it a key "
+     "server alone lends part of its sender ids at most in such a time; up to 7d; 0s: it never "
+     "does, "
+     "and all members register again if no other key server is there"},
     {"groups", "list of sections", "required", "the groups served"},
 });
 

@@ -59,6 +59,13 @@ inline constexpr EventKind state_old{
     "GDOI", Severity::warning, "COOP_STATE_OLD",
     "the stored state is old; if every key server of the group was restored from an image, say "
     "`cohort coop compromise` there, since sender ids could be used twice"};
+inline constexpr EventKind state_trusted{
+    "GDOI", Severity::notice, "COOP_STATE_TRUSTED",
+    "the stored state is our last, or recent enough to go on with the sender ids behind it"};
+inline constexpr EventKind state_unproven{
+    "GDOI", Severity::notice, "COOP_STATE_UNPROVEN",
+    "the stored state may be an old copy: sender ids are lent when another key server tells what "
+    "it knows, or else under fresh keys, for which all members register again"};
 inline constexpr EventKind sid_overlap{
     "GDOI", Severity::critical, "COOP_SID_OVERLAP",
     "two leases of sender ids overlap; counter-mode keys are renewed"};

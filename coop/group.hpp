@@ -17,6 +17,7 @@
 #include "coop/sender_leases.hpp"
 #include "coop/status.hpp"
 #include "coop/stream.hpp"
+#include "gdoi/spending_limit.hpp"
 
 namespace cohort::coop {
 
@@ -206,7 +207,8 @@ class Group {
   [[nodiscard]] bool held_by_reachable(std::uint64_t change) const;
   bool persist(TimePoint now);
   Status load(TimePoint now);
-  Status load_head(TimePoint now);
+  Result<WallTime> load_head(TimePoint now);
+  [[nodiscard]] Bytes head(TimePoint now) const;
   void compare_policy(Peer& peer);
   [[nodiscard]] bool heard_everything() const;
   [[nodiscard]] std::string blob_name(unsigned bucket) const;
@@ -240,6 +242,10 @@ class Group {
   void lend(TimePoint now);
   void lease_new_space(TimePoint now, const Epoch& epoch);
   void prove_sids(TimePoint now);
+  void trust_disk(TimePoint now, WallTime stored_at);
+  std::uint32_t resume_leases(TimePoint now);
+  void renew_spending();
+  [[nodiscard]] bool surely_unused(const Lease& lease) const;
   void advance_leases(TimePoint now);
   void advance_lease(TimePoint now, Lease lease);
   [[nodiscard]] std::vector<Lease> leases() const;
@@ -297,10 +303,18 @@ class Group {
     std::uint64_t change = 0;
     TimePoint until;
   };
-  std::map<std::pair<std::uint32_t, std::uint32_t>, OwnSids> sids_;  // by lease
+  using LeaseId = std::pair<std::uint32_t, std::uint32_t>;  // SID epoch, first
+  [[nodiscard]] static LeaseId id_of(const Lease& lease) { return {lease.sid_epoch, lease.first}; }
+  std::map<LeaseId, OwnSids> sids_;
   bool sids_proven_ = false;  // our disk is the latest, or we have skipped what it may lack
   std::uint32_t begun_sid_epoch_ = 0;  // by us, in this run
-  [[nodiscard]] static std::uint32_t lease_limit(const OwnSids& own, const Lease& lease);
+  /// Own leases as the head on the disk limits them.
+  std::map<LeaseId, gdoi::SpendingLimit> spending_;
+  /// Leases that we go on with as a copy of our disk has them: up to which id.
+  std::map<LeaseId, std::uint32_t> resumed_;
+  [[nodiscard]] std::uint32_t lease_end(const Lease& lease) const;
+  [[nodiscard]] std::uint32_t lease_bound(const OwnSids& own, const Lease& lease) const;
+  [[nodiscard]] std::uint32_t lease_limit(const OwnSids& own, const Lease& lease) const;
   bool sids_wanted_ = false;       // for members, and there will be none without help
   std::uint32_t sids_needed_ = 0;  // by the member that was refused last
   struct Seq {

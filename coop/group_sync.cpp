@@ -203,6 +203,18 @@ std::string Group::blob_name(unsigned bucket) const {
   return state_name(options_.group_name, bucket);
 }
 
+Bytes Group::head(TimePoint now) const {
+  Writer out;
+  out.bytes(as_bytes(head_magic)).u64(now_ms(now));
+  out.u64(static_cast<std::uint64_t>(world_.clock.wall().time_since_epoch().count()));
+  out.u16(static_cast<std::uint16_t>(spending_.size()));
+  for (const auto& [lease, limit] : spending_) {
+    out.u32(lease.first).u32(lease.second);
+    limit.write(out);
+  }
+  return out.take();
+}
+
 bool Group::persist(TimePoint now) {
   auto& dirty = replica_.dirty();
   if (dirty.empty()) return true;
@@ -213,10 +225,8 @@ bool Group::persist(TimePoint now) {
   Status stored;
   // The time goes first: what is stamped must not lie in the future of a restarted server.
   if (dirty.contains(0)) {
-    Writer head;
-    head.bytes(as_bytes(head_magic)).u64(now_ms(now));
-    head.u64(static_cast<std::uint64_t>(world_.clock.wall().time_since_epoch().count()));
-    stored = store(blob_name(Replica::buckets), head.view());
+    renew_spending();
+    stored = store(blob_name(Replica::buckets), head(now));
     next_head_save_ = now + std::max<Duration>(head_interval, options_.timers.announce);
   }
   while (stored && !dirty.empty()) {
@@ -233,27 +243,33 @@ bool Group::persist(TimePoint now) {
   return stored.has_value();
 }
 
-Status Group::load_head(TimePoint now) {
+/// When it was stored; the clock's beginning if there is none.
+Result<WallTime> Group::load_head(TimePoint now) {
   const std::string name = blob_name(Replica::buckets);
   COHORT_TRY(const auto blob, world_.store.get(name));
-  if (!blob) return {};
+  if (!blob) return WallTime{};
   COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
   Reader in(octets.view());
   const bool ours = equal(in.take(head_magic.size()), as_bytes(head_magic));
   const std::uint64_t stored_ms = in.u64();
   const std::uint64_t wall = in.u64();
-  if (!ours || !in.ok() || (stored_ms | wall) >> head_time_bits != 0)
+  const std::size_t limits = in.empty() ? 0 : in.u16();
+  for (std::size_t i = 0; i < limits && in.ok(); ++i) {
+    const LeaseId lease{in.u32(), in.u32()};
+    spending_[lease] = gdoi::SpendingLimit::read(in);
+  }
+  if (!ours || !in.ok() || !in.empty() || (stored_ms | wall) >> head_time_bits != 0)
     return fail(coop_corrupt_state, name + " is no head");
   const auto stored_at = WallTime(std::chrono::seconds(wall));
   time_ = Pseudotime(now, Pseudotime::estimate(stored_ms, stored_at, world_.clock.wall()));
   if (world_.clock.wall() - stored_at > old_after)
     world_.outbox.report(
         {&events::state_old, {{"group", options_.group_name}, {"stored", to_text(stored_at)}}});
-  return {};
+  return stored_at;
 }
 
 Status Group::load(TimePoint now) {
-  COHORT_CHECK(load_head(now));
+  COHORT_TRY(const WallTime stored_at, load_head(now));
   for (unsigned bucket = 0; bucket < Replica::buckets; ++bucket) {
     const std::string name = blob_name(bucket);
     COHORT_TRY(const auto blob, world_.store.get(name));
@@ -270,6 +286,7 @@ Status Group::load(TimePoint now) {
   reconsider(now);
   restoring_ = false;
   ratchet(now);
+  if (epoch() != nullptr) trust_disk(now, stored_at);
   return {};
 }
 

@@ -41,6 +41,9 @@ struct Options {
   EvictInPartition evict_in_partition = EvictInPartition::now;
   std::chrono::milliseconds pseudotime_tolerance{10'000};
   std::chrono::seconds refresh_after{86'400};  ///< new randomness; 0: never by itself
+  /// How old a copy of our disk is trusted at least, when a start finds nothing better to go by,
+  /// for which the sender ids that are handed out in such a time are limited. 0: it never is.
+  std::chrono::seconds state_trust{0};
   /// Seals what is stored: 32 octets or more. Empty: stored as it is, in files of mode 0600.
   Secret state_key;
 };

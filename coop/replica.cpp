@@ -58,15 +58,20 @@ bool merge_lease(Item& ours, Item& theirs) {
   if (!mine || !other) return false;
   const std::uint32_t next = std::max(mine->next, other->next);
   const std::uint32_t common = std::max(mine->common, other->common);
+  // What was cut off belongs to somebody else: a lease never grows again, though an old disk says
+  // so.
+  const std::uint32_t count = std::min(mine->count, other->count);
   const bool replaced = newer(theirs, ours);
-  const bool changed = replaced || next != mine->next || common != mine->common;
+  const bool changed =
+      replaced || next != mine->next || common != mine->common || count != mine->count;
   if (replaced) {
     ours.stamp = theirs.stamp;
     ours.origin = theirs.origin;
     *mine = *other;
   }
-  mine->next = next;
-  mine->common = common;
+  mine->count = count;
+  mine->next = std::min(next, mine->end());
+  mine->common = std::min(common, mine->next);
   ours.value = Secret::take(encode_lease(*mine));
   return changed;
 }

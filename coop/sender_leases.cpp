@@ -53,10 +53,14 @@ std::vector<Lease> divide(std::uint32_t sid_epoch, std::uint8_t bits,
   return leases;
 }
 
-std::optional<Lease> split(Lease& lease, const IpAddress& to) {
-  const std::uint32_t give = lease.left() / 2;
-  if (give == 0) return std::nullopt;
-  const std::uint32_t first = lease.end() - give;
+std::uint32_t middle(const Lease& lease) {
+  return lease.end() - lease.left() / 2;
+}
+
+std::optional<Lease> split(Lease& lease, const IpAddress& to, std::uint32_t least) {
+  const std::uint32_t first = std::max(middle(lease), least);
+  if (first >= lease.end()) return std::nullopt;
+  const std::uint32_t give = lease.end() - first;
   lease.count -= give;
   return Lease{lease.sid_epoch, first, give, first, to, first};
 }
@@ -77,7 +81,7 @@ std::uint32_t reservation(const Lease& lease) {
 }
 
 std::uint32_t alone_max(const Lease& lease) {
-  return std::max(lease.count / 8, reservation(lease));
+  return std::max(lease.count / 4, reservation(lease));
 }
 
 }  // namespace cohort::coop

@@ -30,16 +30,20 @@ struct Lease {
 /// The whole space of `bits` divided evenly among the servers, in the order of their addresses.
 [[nodiscard]] std::vector<Lease> divide(std::uint32_t sid_epoch, std::uint8_t bits,
                                         std::vector<IpAddress> servers);
-/// Gives the unused upper half away: `lease` is cut, the result belongs to `to`. Empty if there is
-/// too little to give.
-[[nodiscard]] std::optional<Lease> split(Lease& lease, const IpAddress& to);
+/// Where the unused upper half of a lease begins.
+[[nodiscard]] std::uint32_t middle(const Lease& lease);
+/// Gives the unused upper half away, from `least` on: `lease` is cut, the result belongs to `to`.
+/// Empty if there is too little to give.
+[[nodiscard]] std::optional<Lease> split(Lease& lease, const IpAddress& to,
+                                         std::uint32_t least = 0);
 /// Two leases of one SID epoch that overlap.
 [[nodiscard]] std::optional<std::pair<Lease, Lease>> find_overlap(std::span<const Lease> leases);
 /// How many ids to reserve at once out of a lease: few enough that restarts waste little, enough
 /// that a registration storm does not wait for each.
 [[nodiscard]] std::uint32_t reservation(const Lease& lease);
 /// How far behind `common` ids may be handed out while a server can't be reached. Whoever starts
-/// without proof that its disk is the latest skips as many, and so is behind all of them.
+/// without a proof that its disk is the latest, and hears the others, skips as many, and so is
+/// behind all of them.
 [[nodiscard]] std::uint32_t alone_max(const Lease& lease);
 
 }  // namespace cohort::coop

@@ -60,6 +60,10 @@ inline constexpr EventKind ks_clock_set_back{
     "GDOI", Severity::warning, "KS_CLOCK_SET_BACK",
     "the clock was set back while the key server was down, so nobody knows how old the keys are: "
     "they are all replaced; check the time source"};
+inline constexpr EventKind ks_state_unproven{
+    "GDOI", Severity::warning, "KS_STATE_UNPROVEN",
+    "the stored state may be an old copy, in which sender ids are free that were lent since: all "
+    "keys are deleted and every member registers again"};
 inline constexpr EventKind ks_sender_id_share{
     "GDOI", Severity::alert, "KS_SENDER_ID_SHARE",
     "a member registers so often that it has had its share of sender ids, and is refused until a "

@@ -11,6 +11,7 @@
 #include "gdoi/payloads.hpp"
 #include "gdoi/policy.hpp"
 #include "gdoi/sender_id.hpp"
+#include "gdoi/spending_limit.hpp"
 
 /// The keys of a group as its key server holds them, and how they are made.
 namespace cohort::gdoi {
@@ -54,6 +55,7 @@ struct GroupKeys {
   std::vector<GroupTek> teks;
   SenderIdAllocator sender_ids;
   std::uint32_t sender_ids_reserved = 0;  ///< stored: a restart continues from here
+  SpendingLimit spending;                 ///< and this, for who starts from a copy of the disk
   /// Grows with every change of keys or policy: a PULL that spans one must start again.
   std::uint64_t generation = 0;
 

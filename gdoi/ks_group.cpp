@@ -42,6 +42,7 @@ Status KsGroup::start(TimePoint now) {
     state_.options.authority->serve(now, this);
     return {};
   }
+  next_spending_ = now;
   COHORT_TRY(const KsStore::Loaded loaded, store_.load(now, state_));
   const auto& rekey_sa = state_.keys.rekey;
   const bool usable =
@@ -50,6 +51,7 @@ Status KsGroup::start(TimePoint now) {
       state_.keys.sender_ids.bits() == state_.policy().sender_id_bits;
   if (!usable) {
     state_.keys.sender_ids = SenderIdAllocator(state_.policy().sender_id_bits);
+    state_.keys.spending = {};
     if (!loaded.found) state_.group_time_offset_ms = group_time_start_ms - ms_of(now);
     new_keys(now);
     return store_.save_keys(now, state_);
@@ -62,6 +64,8 @@ Status KsGroup::start(TimePoint now) {
                          {"teks", fmt::format("{}", state_.keys.teks.size())},
                          {"members", fmt::format("{}", state_.members.size())},
                          {"seq", fmt::format("{}", rekey_sa->seq)}}});
+  jump_seq(loaded);
+  if (!trust_disk(loaded)) return start_over(now);
   drop_foreign(now);
   const bool changed = adopt_policy(now);
   if (state_.reset_under) {
@@ -161,6 +165,9 @@ SaPayload KsGroup::offer(TimePoint now, const ike::Phase1Info& info,
 Result<std::vector<std::uint32_t>> KsGroup::spend_sender_ids(TimePoint now, std::size_t count) {
   if (state_.options.authority != nullptr) return spend_leased(now, count);
   GroupKeys& keys = state_.keys;
+  const std::uint32_t limit = keys.spending.at(world_.clock.wall());
+  if (count <= keys.sender_ids.left() && keys.sender_ids.next() + count > limit)
+    return fail(sender_ids_limited, fmt::format("{} of {}", count, keys.sender_ids.left()));
   COHORT_TRY(std::vector<std::uint32_t> ids, keys.sender_ids.allocate(count));
   if (keys.sender_ids.next() > keys.sender_ids_reserved) {
     const std::uint8_t bits = keys.sender_ids.bits();

@@ -109,6 +109,13 @@ class KsGroup final : private KeyAuthorityClient {
   void evict_silent(TimePoint now);
   void report_failure(const Status& status) const;
 
+  // ks_disk.cpp
+  [[nodiscard]] bool lends_sender_ids() const;
+  [[nodiscard]] bool trust_disk(const KsStore::Loaded& loaded);
+  void jump_seq(const KsStore::Loaded& loaded);
+  Status start_over(TimePoint now);
+  void renew_spending(TimePoint now);
+
   // ks_authority.cpp: keys that an authority decides
   Status instruct(TimePoint now);
   void follow(TimePoint now);
@@ -148,6 +155,7 @@ class KsGroup final : private KeyAuthorityClient {
   bool owes_rekey_ = false;  ///< one that waits until there are keys for the whole policy
   TimePoint next_plan_ = never;
   TimePoint remind_late_at_ = never;
+  TimePoint next_spending_ = never;  ///< when the limit of sender ids may be due
 };
 
 }  // namespace cohort::gdoi

@@ -80,8 +80,9 @@ TimePoint KsGroup::kek_due() const {
 
 TimePoint KsGroup::next_deadline() const {
   if (state_.options.authority != nullptr) return next_planned();
-  TimePoint next = std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
-                             restart_rekey_at_.value_or(never), store_.retry_at(), time_due()});
+  TimePoint next =
+      std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
+                restart_rekey_at_.value_or(never), store_.retry_at(), next_spending_, time_due()});
   for (const GroupTek& tek : state_.keys.teks) {
     next = std::min(next, current(tek) ? rekey_due(tek) : tek.tek.expires);
     if (tek.delete_at) next = std::min(next, *tek.delete_at);
@@ -93,6 +94,7 @@ TimePoint KsGroup::next_deadline() const {
 void KsGroup::on_timer(TimePoint now) {
   sender_.on_timer(now);
   if (store_.retry_at() <= now) (void)store_.save_keys(now, state_);  // it reports itself
+  renew_spending(now);
   evict_silent(now);
   if (state_.reset_under && sender_.idle()) {
     state_.reset_under.reset();
@@ -252,6 +254,8 @@ Status KsGroup::reset(TimePoint now, std::string_view why) {
   // new keys to the holder of an old id.
   state_.keys.sender_ids.restart();
   state_.keys.sender_ids_reserved = 0;
+  state_.keys.spending = {};
+  next_spending_ = now;
   sender_id_shares_.clear();
   new_keys(now);
   // The stored members stay until they have been told: a restart before that tells them.

@@ -16,7 +16,7 @@ using namespace std::chrono;
 
 constexpr std::string_view magic = "COHORTKS";
 constexpr std::uint16_t version = 3;
-constexpr std::uint16_t version_without_time = 2;
+constexpr std::uint16_t version_before = 2;  ///< without group time and spending limit
 constexpr std::uint32_t shards = 64;
 constexpr std::size_t checksum_octets = 32;
 constexpr Duration store_retry = seconds{1};
@@ -251,6 +251,7 @@ Bytes write_keys(const Times& times, const KsGroupState& state) {
   out.u16(static_cast<std::uint16_t>(state.keys.teks.size()));
   for (const GroupTek& tek : state.keys.teks) write_tek(out, times, tek);
   out.u8(state.keys.sender_ids.bits()).u32(state.keys.sender_ids_reserved);
+  state.keys.spending.write(out);
   out.u64(state.keys.generation).u32(state.members.next_id());
   write_entries(out, state.exclusions);
   write_rekey(out, times, state.reset_under);
@@ -260,7 +261,7 @@ Bytes write_keys(const Times& times, const KsGroupState& state) {
   return out.take();
 }
 
-void read_keys(Reader& in, const Times& times, milliseconds passed, bool has_time,
+void read_keys(Reader& in, std::uint16_t form, const Times& times, milliseconds passed,
                KsGroupState& state) {
   state.keys.rekey = read_rekey(in, times);
   state.keys.previous = read_rekey(in, times);
@@ -274,13 +275,14 @@ void read_keys(Reader& in, const Times& times, milliseconds passed, bool has_tim
   if (in.ok()) state.keys.sender_ids = SenderIdAllocator(bits);
   state.keys.sender_ids.resume_at(reserved);
   state.keys.sender_ids_reserved = reserved;
+  if (form != version_before) state.keys.spending = SpendingLimit::read(in);
   state.keys.generation = in.u64() + 1;
   state.members.skip_ids_below(in.u32());
   state.exclusions = read_entries(in);
   state.reset_under = read_rekey(in, times);
   const std::size_t removed = in.u16();
   for (std::size_t i = 0; i < removed && in.ok(); ++i) state.removed.insert(read_text(in));
-  if (!has_time) return;
+  if (form == version_before) return;
   const std::uint64_t group_time = in.u64();
   if (group_time > group_time_max_ms) return reject(in);
   state.group_time_offset_ms =
@@ -341,7 +343,7 @@ Bytes frame(const Moment& written, ByteView content) {
 }
 
 struct Unframed {
-  std::uint16_t version = 0;
+  std::uint16_t form = 0;
   Moment written;
   ByteView content;
 };
@@ -358,9 +360,9 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
   if (!equal(in.take(magic.size()), as_bytes(magic))) {
     return fail(corrupt_state, name + ": not a key server's state");
   }
-  const std::uint16_t found = in.u16();
-  if (found != version && found != version_without_time) {
-    return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, found, version));
+  const std::uint16_t form = in.u16();
+  if (form != version && form != version_before) {
+    return fail(corrupt_state, fmt::format("{}: version {}, we read {}", name, form, version));
   }
   const std::uint64_t wall = in.u64();
   const std::uint64_t monotonic = in.u64();
@@ -369,7 +371,7 @@ Result<Unframed> unframe(ByteView blob, const std::string& name) {
     return fail(corrupt_state, name + ": a time that no clock shows");
   }
   const Moment written{WallTime{seconds(wall)}, TimePoint{Duration(monotonic)}};
-  return Unframed{found, written, in.rest()};
+  return Unframed{form, written, in.rest()};
 }
 
 /// The least that has passed by the monotonic clock, which begins with the machine: what it counts
@@ -464,8 +466,8 @@ Result<KsStore::Loaded> KsStore::load(TimePoint now, KsGroupState& state) {
   if (!blob) return Loaded{};
   COHORT_TRY(const Unframed keys, unframe(*blob, keys_name));
   Reader in(keys.content);
-  read_keys(in, Times{now, elapsed_since(keys.written, present)},
-            passed_since(keys.written, present), keys.version != version_without_time, state);
+  read_keys(in, keys.form, Times{now, elapsed_since(keys.written, present)},
+            passed_since(keys.written, present), state);
   zeroize(*blob);
   if (!in.ok() || !in.empty()) return fail(corrupt_state, keys_name + ": bad content");
   for (std::uint32_t shard = 0; shard < shards; ++shard) {
@@ -481,7 +483,8 @@ Result<KsStore::Loaded> KsStore::load(TimePoint now, KsGroupState& state) {
     }
     if (!members.ok() || !members.empty()) return fail(corrupt_state, name + ": bad content");
   }
-  return Loaded{true, was_set_back(keys.written, present)};
+  return Loaded{true, was_set_back(keys.written, present), keys.written.wall,
+                provenance_of(world_.store, keys_name)};
 }
 
 Status KsStore::erase() {

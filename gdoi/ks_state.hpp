@@ -4,7 +4,7 @@
 #include <set>
 #include <string>
 
-#include "controlplane/world/world.hpp"
+#include "controlplane/world/provenance.hpp"
 #include "gdoi/keys.hpp"
 #include "gdoi/membership.hpp"
 #include "gdoi/options.hpp"
@@ -66,6 +66,8 @@ class KsStore {
     /// The wall clock shows less than it did when this was written, so nobody knows how old the
     /// keys are: at least as old as the monotonic clock says.
     bool clock_set_back = false;
+    WallTime written{};
+    Provenance provenance = Provenance::unknown;  ///< of the keys
   };
   Result<Loaded> load(TimePoint now, KsGroupState& state);
   Status erase();

@@ -26,6 +26,9 @@ struct KeyServerOptions {
   std::size_t pulls_max = 4096;            ///< GROUPKEY-PULLs under way in all groups
   std::size_t pulls_max_per_phase1 = 8;    ///< and under one phase 1
   std::chrono::seconds pull_lifetime{60};  ///< from message 1, also for cached answers
+  /// How old a copy of our disk is trusted at least, when a start finds nothing better to go by,
+  /// for which the sender ids that are lent in such a time are limited. 0: it never is.
+  std::chrono::seconds state_trust{0};
   /// With several key servers: decides what the keys are (authority.hpp). Outlives the group.
   KeyAuthority* authority = nullptr;
 };

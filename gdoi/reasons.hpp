@@ -97,6 +97,10 @@ inline constexpr Reason ack_from_stranger{"gdoi_ack_from_stranger",
 inline constexpr Reason update_too_large{
     "gdoi_update_too_large", "one SA does not fit into push_size_max; allow larger datagrams"};
 
+inline constexpr Reason sender_ids_limited{
+    "gdoi_sender_ids_limited",
+    "so many sender ids were lent in a short time that the next have to wait (state_trust)"};
+
 // Configuration and stored state of a key server.
 inline constexpr Reason bad_group_policy{"gdoi_bad_group_policy",
                                          "the group's policy contradicts itself or GDOI"};

@@ -5,11 +5,14 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 #include <utility>
 
+#include "controlplane/crypto/hash.hpp"
 #include "controlplane/daemon/reasons.hpp"
 
 namespace cohort::daemon {
@@ -46,6 +49,24 @@ Status write_all(int fd, ByteView content, const std::string& path) {
   return {};
 }
 
+constexpr const char* mark_name = "user.cohort.origin";
+
+/// What only this file on this machine has; empty where the file system can't tell.
+Bytes mark_of(int fd, ByteView content) {
+  struct statx info {};
+  constexpr unsigned wanted = STATX_INO | STATX_BTIME;
+  if (::statx(fd, "", AT_EMPTY_PATH, wanted, &info) != 0 || (info.stx_mask & wanted) != wanted)
+    return {};
+  std::ifstream id_file("/etc/machine-id");
+  std::string machine;
+  if (!std::getline(id_file, machine) || machine.empty()) return {};
+  Writer file;
+  file.u64(info.stx_ino).u64(static_cast<std::uint64_t>(info.stx_btime.tv_sec));
+  file.u32(info.stx_btime.tv_nsec);
+  return crypto::digest(crypto::Hash::sha256,
+                        {as_bytes("cohort file v1"), as_bytes(machine), file.view(), content});
+}
+
 }  // namespace
 
 Status RealDisk::write_synced(const std::string& path, ByteView content) {
@@ -53,6 +74,10 @@ Status RealDisk::write_synced(const std::string& path, ByteView content) {
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (file.fd() < 0) return failed("can't create", path);
   COHORT_CHECK(write_all(file.fd(), content, path));
+  // Without a mark the file is as good, but its past is not known.
+  const Bytes mark = mark_of(file.fd(), content);
+  if (mark.empty() || ::fsetxattr(file.fd(), mark_name, mark.data(), mark.size(), 0) != 0)
+    (void)::fremovexattr(file.fd(), mark_name);
   if (::fsync(file.fd()) != 0) return failed("can't sync", path);
   return {};
 }
@@ -100,12 +125,25 @@ Result<std::optional<Bytes>> RealDisk::read(const std::string& path) const {
   return out;
 }
 
-Result<std::unique_ptr<FileStore>> FileStore::open(Disk& disk, std::string directory) {
+bool RealDisk::is_original(const std::string& path, ByteView content) const {
+  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.fd() < 0) return false;
+  Bytes found(64);
+  const ssize_t got = ::fgetxattr(file.fd(), mark_name, found.data(), found.size());
+  if (got <= 0) return false;
+  found.resize(static_cast<std::size_t>(got));
+  return found == mark_of(file.fd(), content);
+}
+
+Result<std::unique_ptr<FileStore>> FileStore::open(Disk& disk, std::string directory,
+                                                   const std::string& runtime_directory) {
   for (std::size_t at = 0; at != std::string::npos;) {
     at = directory.find('/', at + 1);
     COHORT_TRY([[maybe_unused]] const bool made, disk.make_directory(directory.substr(0, at)));
   }
-  return std::unique_ptr<FileStore>(new FileStore(disk, std::move(directory)));
+  auto out = std::unique_ptr<FileStore>(new FileStore(disk, directory));
+  if (!runtime_directory.empty()) out->witness_ = StateWitness::open(runtime_directory, directory);
+  return out;
 }
 
 Result<std::string> FileStore::path_of(std::string_view name) const {
@@ -132,9 +170,20 @@ Status FileStore::put(std::string_view name, ByteView value) {
     parent = folder;
   }
   const std::string fresh = path + std::string(unfinished);
+  if (witness_) witness_->begin(name, value);
   COHORT_CHECK(disk_.write_synced(fresh, value));
   COHORT_CHECK(disk_.rename(fresh, path));
-  return disk_.sync_directory(parent);
+  COHORT_CHECK(disk_.sync_directory(parent));
+  if (witness_) witness_->end(name, value);
+  return {};
+}
+
+Provenance FileStore::provenance(std::string_view name) const {
+  const auto path = path_of(name);
+  const auto value = get(name);
+  if (!path || !value || !*value) return Provenance::unknown;
+  if (witness_ && witness_->confirms(name, **value)) return Provenance::latest;
+  return disk_.is_original(*path, **value) ? Provenance::original : Provenance::unknown;
 }
 
 Result<std::optional<Bytes>> FileStore::get(std::string_view name) const {
@@ -144,6 +193,7 @@ Result<std::optional<Bytes>> FileStore::get(std::string_view name) const {
 
 Status FileStore::remove(std::string_view name) {
   COHORT_TRY(const std::string path, path_of(name));
+  if (witness_) witness_->forget(name);
   COHORT_TRY(const bool was_there, disk_.unlink(path));
   if (!was_there) return {};
   return disk_.sync_directory(path.substr(0, path.rfind('/')));

@@ -3,7 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "controlplane/world/world.hpp"
+#include "controlplane/daemon/state_witness.hpp"
+#include "controlplane/world/provenance.hpp"
 
 namespace cohort::daemon {
 
@@ -21,8 +22,15 @@ class Disk {
   /// Mode 0700; true if it was not there.
   virtual Result<bool> make_directory(const std::string& path) = 0;
   [[nodiscard]] virtual Result<std::optional<Bytes>> read(const std::string& path) const = 0;
+  /// Whether the file with this content is the very one that write_synced() made on this machine.
+  [[nodiscard]] virtual bool is_original(const std::string& /*path*/, ByteView /*content*/) const {
+    return false;
+  }
 };
 
+/// Marks each file that it writes with a digest over its content, its inode number and time of
+/// birth, and the machine's id, as an extended attribute: no copy of the file, put back from a
+/// backup or brought to another machine, agrees with its mark.
 class RealDisk final : public Disk {
  public:
   Status write_synced(const std::string& path, ByteView content) override;
@@ -31,21 +39,25 @@ class RealDisk final : public Disk {
   Status sync_directory(const std::string& path) override;
   Result<bool> make_directory(const std::string& path) override;
   [[nodiscard]] Result<std::optional<Bytes>> read(const std::string& path) const override;
+  [[nodiscard]] bool is_original(const std::string& path, ByteView content) const override;
 };
 
 /// The World's Store as files under one directory. A put writes NAME.new, syncs it, renames it
 /// over NAME and syncs the directory, so that a crash leaves the old value or the new one; what is
 /// left of an interrupted put is never read and overwritten by the next.
-class FileStore final : public Store {
+class FileStore final : public TracedStore {
  public:
   static constexpr std::size_t value_size_max = 64 * 1024 * 1024;
 
   /// Makes the directory and those above it if need be. `disk` outlives the store.
-  static Result<std::unique_ptr<FileStore>> open(Disk& disk, std::string directory);
+  /// `runtime_directory`: where a witness may remember what was put last; empty: nowhere.
+  static Result<std::unique_ptr<FileStore>> open(Disk& disk, std::string directory,
+                                                 const std::string& runtime_directory = {});
 
   Status put(std::string_view name, ByteView value) override;
   [[nodiscard]] Result<std::optional<Bytes>> get(std::string_view name) const override;
   Status remove(std::string_view name) override;
+  [[nodiscard]] Provenance provenance(std::string_view name) const override;
 
  private:
   FileStore(Disk& disk, std::string directory) : disk_(disk), directory_(std::move(directory)) {}
@@ -53,6 +65,7 @@ class FileStore final : public Store {
 
   Disk& disk_;
   std::string directory_;
+  std::optional<StateWitness> witness_;
 };
 
 /// Keeps every other cohortd off a state directory while it lives (flock on DIRECTORY/lock).

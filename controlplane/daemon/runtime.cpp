@@ -86,7 +86,8 @@ Result<std::unique_ptr<Runtime>> Runtime::create(const config::Configuration& co
   auto out = std::make_unique<Runtime>();
   const std::string name =
       configuration.hostname.empty() ? std::string("cohortd") : configuration.hostname;
-  COHORT_TRY(out->store, FileStore::open(out->disk, configuration.state_directory));
+  COHORT_TRY(out->store, FileStore::open(out->disk, configuration.state_directory,
+                                         configuration.runtime_directory));
   COHORT_TRY(StateLock taken, StateLock::take(configuration.state_directory));
   out->lock.emplace(std::move(taken));
   COHORT_CHECK(out->log.configure(configuration.logging, name));

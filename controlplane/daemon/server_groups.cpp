@@ -34,6 +34,7 @@ Status Daemon::add_server_group(const config::KeyServerGroup& group) {
   COHORT_TRY(const auto key, runtime_->keys->find(label));
   if (!key) return fail(no_signing_key, label);
   gdoi::KeyServerOptions options{group.policy, key->key, configuration_.key_server->local};
+  options.state_trust = configuration_.key_server->state_trust;
   options.push_size_max = group.push_size_max;
   options.rekey_lead_permille = group.rekey_lead_permille;
   const TimePoint now = runtime_->clock.now();
@@ -61,6 +62,7 @@ Result<coop::Options> Daemon::redundancy_of(const config::KeyServerGroup& group)
   out.key_source = from.key_source;
   out.evict_in_partition = from.evict_in_partition;
   out.refresh_after = from.refresh_after;
+  out.state_trust = configuration_.key_server->state_trust;
   COHORT_TRY(const auto own_head, runtime_->store->get(coop::state_head_name(out.group_name)));
   bool stored = own_head.has_value();
   for (const auto& other : configuration_.key_server->groups) {

@@ -2,6 +2,7 @@
 same members, same keys, and sequence numbers that never go back."""
 
 from lab import scenario, traffic
+from lab.marks import files_are_marked
 from lab.seed_lab import SeedLab
 from lab.topology import SITE2
 
@@ -28,6 +29,25 @@ def body(lab, check):
     seen = stream.flow(0.5).stop()
     check("death, restart and rekey lost nothing", seen["sent"] > 100 and not seen["lost"],
           seen)
+    newcomer(seed, check)
+
+
+def newcomer(seed, check):
+    """Its machine loses its power, and a member comes anew: no sender id is lent twice, and the
+    keys stay what they are."""
+    before = seed.ks.spis()
+    if files_are_marked(seed.ks):
+        seed.ks.lose_power()
+        seed.ks.start()
+    lent = {sid for member in seed.ks.members() for sid in member["sender_ids"]}
+    seed.gm2.kill()
+    seed.gm2.start()
+    seed.await_registered(seed.gm2)
+    now = {sid for member in seed.ks.members() for sid in member["sender_ids"]}
+    check("a member that comes anew is lent sender ids that nobody had", now - lent, (lent, now))
+    check("and the keys are those of before", seed.ks.spis() == before, (before, seed.ks.spis()))
+    check("nobody else registered again",
+          seed.gm1.group()["registration"]["succeeded"] == 1, seed.gm1.group()["registration"])
 
 
 scenario.run(body)

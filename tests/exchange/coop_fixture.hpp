@@ -58,7 +58,8 @@ struct CoopServer {
   coop::Options options;
 };
 
-/// Up to eight key servers 10.9.0.1, 10.9.0.2, … with priorities 100, 90, …; timers 1 s, 2 s, 4 s.
+/// Up to eight key servers 10.9.0.1, 10.9.0.2, … (or of another network) with priorities 100, 90,
+/// …; timers 1 s, 2 s, 4 s.
 class CoopGroup : public testing::Test {
  protected:
   using seconds = std::chrono::seconds;
@@ -66,7 +67,7 @@ class CoopGroup : public testing::Test {
 
   void make(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i)
-      servers.push_back(std::make_unique<CoopServer>(net, "10.9.0." + std::to_string(i + 1)));
+      servers.push_back(std::make_unique<CoopServer>(net, network + std::to_string(i + 1)));
     for (std::size_t i = 0; i < count; ++i) {
       coop::Options& options = servers[i]->options;
       options.group_name = "GETVPN";
@@ -101,6 +102,7 @@ class CoopGroup : public testing::Test {
     out.key_source = from.key_source;
     out.evict_in_partition = from.evict_in_partition;
     out.refresh_after = from.refresh_after;
+    out.state_trust = from.state_trust;
     out.state_key = from.state_key.clone();
     return out;
   }
@@ -165,6 +167,7 @@ class CoopGroup : public testing::Test {
   }
 
   Net net{3};
+  std::string network = "10.9.0.";
   std::vector<std::unique_ptr<CoopServer>> servers;
   std::set<std::pair<IpAddress, IpAddress>> cuts;
   std::uint8_t sender_id_bits = 16;

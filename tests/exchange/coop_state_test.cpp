@@ -275,6 +275,7 @@ TEST_F(CoopState, AnOldDiskImageDoesNoHarmWhileAPeerLives) {
   const std::string epoch = servers[0]->epoch();
   servers[1]->crash();
   servers[1]->host.store = image;
+  servers[1]->host.store.past = Provenance::unknown;
   ASSERT_TRUE(start(1));
   EXPECT_TRUE(servers[1]->group()->sender_ids().empty());
   ASSERT_TRUE(settle(0));
@@ -374,6 +375,7 @@ TEST_F(CoopState, AnOldImageOfAPartitionHandsOutNoIdTwice) {
   EXPECT_GE(handed_out.size(), 2000u);
   servers[0]->crash();
   servers[0]->host.store = image;
+  servers[0]->host.store.past = Provenance::unknown;
   heal();
   ASSERT_TRUE(start(0));
   ASSERT_TRUE(settle(1));
@@ -397,6 +399,7 @@ TEST_F(CoopState, ALoneServerWithAnOldImageHandsOutNothingUnderTheOldKeys) {
   const std::string epoch = servers[0]->epoch();
   for (auto& server : servers) server->crash();
   servers[0]->host.store = image;
+  servers[0]->host.store.past = Provenance::unknown;
   ASSERT_TRUE(start(0));
   ASSERT_TRUE(settle(0));
   EXPECT_EQ(servers[0]->epoch(), epoch) << "nobody needs one yet: the keys stay";
@@ -408,6 +411,49 @@ TEST_F(CoopState, ALoneServerWithAnOldImageHandsOutNothingUnderTheOldKeys) {
     net.run_for(milliseconds(200));
   }
   EXPECT_GE(handed_out.size(), 500u);
+}
+
+TEST_F(CoopState, ALoneServerGoesOnWithItsSenderIds) {
+  make(2);
+  for (auto& server : servers) server->options.state_trust = seconds(600);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(2));
+  const std::string epoch = servers[0]->epoch();
+  std::set<std::uint32_t> handed_out;
+  take(0, 50, handed_out);
+  servers[1]->crash();
+  // The program alone, then the machine twice, then a snapshot of before the last two.
+  MemoryStore snapshot;
+  int round = 0;
+  for (const Provenance past :
+       {Provenance::latest, Provenance::original, Provenance::original, Provenance::original}) {
+    net.run_for(seconds(5));
+    take(0, 50, handed_out);
+    servers[0]->crash();
+    if (round == 1) snapshot = servers[0]->host.store;
+    if (round == 3) servers[0]->host.store = snapshot;
+    servers[0]->host.store.past = past;
+    ASSERT_TRUE(start(0));
+    ASSERT_TRUE(settle(0));
+    const std::size_t before = handed_out.size();
+    EXPECT_TRUE(net.run_until(
+        [&] {
+          take(0, 5, handed_out);
+          return handed_out.size() > before;
+        },
+        seconds(60)))
+        << round;
+    ++round;
+  }
+  EXPECT_EQ(servers[0]->epoch(), epoch) << "no fresh keys were needed";
+  // Of a snapshot that is too old nobody can say what was lent since.
+  servers[0]->crash();
+  net.run_for(seconds(1300));
+  ASSERT_TRUE(start(0));
+  ASSERT_TRUE(settle(0));
+  EXPECT_FALSE(servers[0]->group()->take_sender_ids(net.now(), 1));
+  EXPECT_TRUE(net.run_until([&] { return servers[0]->epoch() != epoch; }, seconds(5)));
 }
 
 TEST_F(CoopState, SenderIdsAreNotUsedTwiceAcrossARestart) {

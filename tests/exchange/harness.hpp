@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/world/world.hpp"
+#include "controlplane/world/provenance.hpp"
 #include "tests/exchange/test_pki.hpp"
 
 /// Whole nodes in one process, in virtual time: a clock that only moves when there is something to
@@ -51,9 +51,11 @@ class SeededRandom final : public Random {
 
 inline constexpr Reason store_broken{"store_broken", "the test's store takes nothing"};
 
-class MemoryStore final : public Store {
+class MemoryStore final : public TracedStore {
  public:
   bool broken = false;  ///< writes fail
+  /// What a start is told of all that is there; one that finds a copy is to be told otherwise.
+  Provenance past = Provenance::latest;
   Status put(std::string_view name, ByteView value) override {
     if (broken) return fail(store_broken, std::string(name));
     blobs_[std::string(name)] = to_bytes(value);
@@ -67,6 +69,9 @@ class MemoryStore final : public Store {
   Status remove(std::string_view name) override {
     blobs_.erase(std::string(name));
     return {};
+  }
+  [[nodiscard]] Provenance provenance(std::string_view name) const override {
+    return blobs_.contains(std::string(name)) ? past : Provenance::unknown;
   }
 
  private:

@@ -86,6 +86,7 @@ Faults::Faults(Group& group, Oracles& oracles, FaultOptions options)
       oracles_(oracles),
       options_(std::move(options)),
       prng_(group.outside().prng.fork("faults")),
+      power_(group.outside().prng.fork("power")),
       enabled_(options_.enabled.begin(), options_.enabled.end()) {}
 
 void Faults::start() {
@@ -272,6 +273,12 @@ void Faults::crash_all_servers() {
 /// An empty or an old disk does no harm while one of the others lives and is heard; so this comes
 /// to one key server at a time, and nothing else goes wrong until it has heard from them.
 void Faults::wipe(std::size_t i) {
+  calm_for(i);
+  images_.erase(i);  // nobody who starts with nothing knows what a copy of before counts on
+  group_.start_anew(i);
+}
+
+void Faults::calm_for(std::size_t i) {
   for (std::size_t other = 0; other < group_.servers(); ++other) {
     if (other == i) continue;
     auto& host = group_.server(other);
@@ -283,21 +290,28 @@ void Faults::wipe(std::size_t i) {
   group_.network().clear_links();
   group_.network().set_default(group_.options().link);
   quiet_until_ = group_.now() + std::chrono::seconds(60);
-  group_.start_anew(i);
 }
 
 void Faults::old_image(std::size_t i) {
   auto& host = group_.server(i);
-  const auto image = images_.find(i);
-  if (image == images_.end()) {
+  const auto found = images_.find(i);
+  if (found == images_.end()) {
     images_.emplace(i, host.store.image());
     return;
   }
-  wipe(i);
-  host.crash();
-  host.store.restore(image->second);
+  auto image = std::move(found->second);
+  images_.erase(found);
+  // With a clock that went back and forth nobody can tell how old a snapshot is.
+  if (!group_.time_bent() && power_.chance(500)) {
+    calm_for(i);
+    host.crash();
+    host.store.roll_back(std::move(image));
+  } else {
+    wipe(i);
+    host.crash();
+    host.store.restore(std::move(image));
+  }
   host.boot();
-  images_.erase(image);
 }
 
 void Faults::kill_primary() {
@@ -356,6 +370,7 @@ void Faults::cut_in_two() {
 
 void Faults::crash(Host& host) {
   host.crash();
+  if (power_.chance(400)) host.store.lose_witness();
   later([this, &host] { attend(host); });
 }
 

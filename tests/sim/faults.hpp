@@ -82,6 +82,7 @@ class Faults {
   void flap(const IpAddress& one, const IpAddress& other, unsigned times);
   void slow_peer();
   void crash_all_servers();
+  void calm_for(std::size_t i);
   void wipe(std::size_t i);
   void old_image(std::size_t i);
   void kill_primary();
@@ -98,6 +99,7 @@ class Faults {
   Oracles& oracles_;
   FaultOptions options_;
   Prng prng_;
+  Prng power_;  ///< whether the machine went down with the program
   std::vector<Fault> enabled_;
   std::uint64_t injected_ = 0;
   bool running_ = false;

@@ -191,6 +191,7 @@ GroupProgram::Role Group::server_role(std::size_t i) const {
   role.isakmp = isakmp_options(server_address(i));
   role.key_server = gdoi::KeyServerOptions{
       options_.policy, authority_.rekey_key(), {server_address(i), gdoi_port}};
+  role.key_server->state_trust = options_.state_trust;
   if (options_.key_servers > 1) role.coop = coop_options(i);
   return role;
 }
@@ -214,6 +215,7 @@ coop::Options Group::coop_options(std::size_t i) const {
   out.key_source = options_.coop.key_source;
   out.evict_in_partition = options_.coop.evict_in_partition;
   out.refresh_after = options_.coop.refresh_after;
+  out.state_trust = options_.state_trust;
   out.state_key = Secret(Bytes(32, static_cast<std::uint8_t>(i + 1)));
   return out;
 }

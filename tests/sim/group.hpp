@@ -36,7 +36,8 @@ struct GroupOptions {
   bool echo = false;  ///< print the event log as it grows
   unsigned key_servers = 1;
   unsigned members = 3;
-  CoopSettings coop;          ///< with more than one key server
+  CoopSettings coop;  ///< with more than one key server
+  std::chrono::seconds state_trust{0};
   bool certificates = false;  ///< else pre-shared keys
   crypto::DhGroup dh_group = crypto::DhGroup::ecp256;
   gdoi::GroupPolicy policy;  ///< name, id, authorization and signing key are filled in

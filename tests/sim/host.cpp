@@ -110,8 +110,11 @@ void Host::boot() {
   ++boot_;
   dying_ = paused_ = false;
   store.freeze(false);
-  clock.restart(TimePoint(prng_.between(Duration(0), std::chrono::hours(1000))),
-                options_.drift_ppm);
+  // The monotonic clock goes on if only the program was down, and begins again with the machine.
+  const auto drawn = TimePoint(prng_.between(Duration(0), std::chrono::hours(1000)));
+  const bool first = boot_ == 1, stayed_on = !first && store.has_witness();
+  const auto begun = TimePoint(drawn.time_since_epoch() % std::chrono::minutes(1));
+  clock.restart(first ? drawn : stayed_on ? clock.now() : begun, options_.drift_ppm);
   armed_ = never;
   spins_ = 0;
   outside.log.note(outside.scheduler.now(), name(), "boot", "");

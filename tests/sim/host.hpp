@@ -103,6 +103,7 @@ class Host final : public Outbox {
        std::unique_ptr<Credentials> credentials);
   ~Host() override;
 
+  /// The program, or with it the machine if its disk has lost its witness.
   void boot();
   /// The program is gone at once; disk and credentials stay. Nothing it had begun takes effect.
   void crash();

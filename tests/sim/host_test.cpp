@@ -87,7 +87,7 @@ TEST(Host, PausedHostHandlesLaterWhatCameMeanwhile) {
   EXPECT_EQ(pair.node(0).timers, timers + 1);
 }
 
-TEST(Host, MonotonicClocksDriftAndStartAnewWithoutGoingBack) {
+TEST(Host, MonotonicClocksDriftAndBeginAgainWithTheMachineOnly) {
   ToyPair pair(5, milliseconds(100), 50'000);  // five per cent fast
   pair.boot();
   pair.outside.scheduler.run_for(seconds(100));
@@ -98,10 +98,16 @@ TEST(Host, MonotonicClocksDriftAndStartAnewWithoutGoingBack) {
     EXPECT_GE(clock.local(clock.global(local)), local);
     EXPECT_LT(clock.local(clock.global(local) - Duration(1)), local);
   }
+  ASSERT_TRUE(pair.a().store.put("state", as_bytes("of a program that lived")));
   const auto before = clock.now();
+  ASSERT_GT(before, TimePoint(seconds(60)));
   pair.a().crash();
   pair.a().boot();
-  EXPECT_NE(pair.a().clock.now(), before) << "no relation between boots";
+  EXPECT_EQ(clock.now(), before) << "only the program was down";
+  pair.a().crash();
+  pair.a().store.lose_witness();
+  pair.a().boot();
+  EXPECT_LT(clock.now(), TimePoint(seconds(60))) << "the machine was";
 }
 
 TEST(Host, WallClockStepsLeaveTheMonotonicOneAlone) {

@@ -32,7 +32,7 @@ class ChangedDataplane final : public Dataplane {
 };
 
 /// Says that it has written, and after `honest` writes of a name writes it no more.
-class LyingStore final : public Store {
+class LyingStore final : public TracedStore {
  public:
   LyingStore(Store& real, unsigned honest) : real_(real), honest_(honest) {}
   Status put(std::string_view name, ByteView value) override {
@@ -43,6 +43,9 @@ class LyingStore final : public Store {
     return real_.get(name);
   }
   Status remove(std::string_view name) override { return real_.remove(name); }
+  [[nodiscard]] Provenance provenance(std::string_view name) const override {
+    return provenance_of(real_, name);
+  }
 
  private:
   Store& real_;

@@ -83,7 +83,7 @@ void KeyOracle::check_held(std::uint32_t spi) {
 }
 
 void KeyOracle::on_event(const Host& host, const Event& event) {
-  if (group_.servers() > 1 && event.kind == &gdoi::events::ks_clear_register) group_.withdraw_all();
+  if (event.kind == &gdoi::events::ks_clear_register) group_.withdraw_all();
   // A key may live for less than a tick, but no server makes one in silence. Nobody is asked in the
   // middle of its own call.
   if (learning_ || !group_.is_server(host)) return;

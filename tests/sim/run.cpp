@@ -146,6 +146,8 @@ RunOptions RunOptions::draw(std::uint64_t seed, std::optional<unsigned> members)
   run.faults.torn_writes = prng.chance(300);
   run.faults.loss_permille_max = static_cast<unsigned>(prng.between(10, 400));
   run.safety = std::chrono::seconds(prng.between(600, 2400));
+  if (auto trust = Prng(seed).fork("trust"); trust.chance(500))
+    group.state_trust = std::chrono::seconds(trust.between(60, 600));
   return run;
 }
 

@@ -148,6 +148,10 @@ bool Script::setting(const Command& command) {
         std::chrono::duration_cast<std::chrono::seconds>(span(word(w, 1)));
   } else if (w[0] == "kek") {
     policy.rekey.lifetime = std::chrono::duration_cast<std::chrono::seconds>(span(word(w, 1)));
+  } else if (w[0] == "trust") {
+    options_.state_trust = std::chrono::duration_cast<std::chrono::seconds>(span(word(w, 1)));
+  } else if (w[0] == "sid_bits") {
+    policy.sender_id_bits = static_cast<std::uint8_t>(number(word(w, 1)));
   } else if (w[0] == "announce") {
     const auto every = std::chrono::duration_cast<std::chrono::milliseconds>(span(word(w, 1)));
     coop.timers = {every, every * 2, every * 4};
@@ -237,6 +241,11 @@ bool Script::on_host(const Command& command) {
     return true;
   };
   if (w[0] == "crash") return each([](Host& one) { one.crash(); });
+  if (w[0] == "off")
+    return each([](Host& one) {
+      one.crash();
+      one.store.lose_witness();
+    });
   if (w[0] == "boot") return each([](Host& one) { one.boot(); });
   if (w[0] == "pause") return each([](Host& one) { one.pause(); });
   if (w[0] == "resume") return each([](Host& one) { one.resume(); });
@@ -250,6 +259,12 @@ bool Script::on_host(const Command& command) {
     return each([&](Host& one) {
       one.crash();
       one.store.restore(images_.at(one.name()));
+      one.boot();
+    });
+  if (w[0] == "rollback")
+    return each([&](Host& one) {
+      one.crash();
+      one.store.roll_back(images_.at(one.name()));
       one.boot();
     });
   if (w[0] == "disk")

@@ -20,6 +20,7 @@ def _common(node, hostname):
     return {
         "hostname": hostname,
         "state_directory": str(node.folder / "state"),
+        "runtime_directory": str(node.memory),
         "logging": {"level": "informational", "event_log": str(node.folder / "events.json")},
         "admin": {"socket": str(node.folder / "admin.sock")},
     }

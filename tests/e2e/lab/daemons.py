@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 
@@ -53,6 +54,11 @@ class Daemon:
     def kill(self):
         self.process.popen.kill()
         self.process.popen.wait()
+
+    def lose_power(self):
+        """The machine goes, and with it what is in memory; start() starts it again."""
+        self.kill()
+        shutil.rmtree(self.configuration["runtime_directory"], ignore_errors=True)
 
     def pause(self):
         """The machine stops in the middle of whatever it does, and knows nothing of it."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-STATE_ROOT = pathlib.Path("/tmp")
+STATE_ROOT, MEMORY_ROOT = pathlib.Path("/tmp"), pathlib.Path("/dev/shm")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -96,6 +96,7 @@ class Node:
         self.namespace = f"{lab.name}-{name}"
         self.folder = lab.folder / name
         self.folder.mkdir()
+        self.memory = MEMORY_ROOT / lab.name / name  # gone when the machine starts anew
         lab.command("ip", "netns", "add", self.namespace)
         self.ip("link set lo up")
         # Our links have no second owner of an address: use them at once.
@@ -215,7 +216,8 @@ def remove(name):
                 pass
     for namespace in ours:
         _run(["ip", "netns", "del", namespace])
-    shutil.rmtree(STATE_ROOT / name, ignore_errors=True)
+    for root in (STATE_ROOT, MEMORY_ROOT):
+        shutil.rmtree(root / name, ignore_errors=True)
     return bool(ours)
 
 

@@ -91,8 +91,9 @@ INSTANTIATE_TEST_SUITE_P(
             "COOP has no section yet",
             ca_file(R"(, "redundancy": {})"),
             {"f.json: error: at /redundancy: found an unknown key; expected one of: "
-             "state_directory, hostname, allow_weak, crypto_threads, logging, admin, metrics, "
-             "lab, keys, trustpoints, pre_shared_keys, isakmp, access_lists, profiles, "
+             "state_directory, runtime_directory, hostname, allow_weak, crypto_threads, logging, "
+             "admin, "
+             "metrics, lab, keys, trustpoints, pre_shared_keys, isakmp, access_lists, profiles, "
              "certificate_authority, key_server, group_member, dataplane; fix: remove it"}},
         ErrorCase{"no role",
                   R"({"state_directory": "/s"})",

@@ -47,7 +47,7 @@ class CoOperation : public testing::Test {
     const std::string key = i == 0 ? R"({"type": "rsa", "modulus": 2048, "exportable": true})"
                                    : R"({"source": "import"})";
     const std::string text = fmt::format(
-        R"({{"state_directory": "{0}/state", "crypto_threads": 1,
+        R"({{"state_directory": "{0}/state", "runtime_directory": "{0}/run", "crypto_threads": 1,
             "logging": {{"event_log": "{0}/events.json", "standard_error": false,
                          "level": "informational"}},
             "metrics": {{"listen": "127.0.0.1:{5}"}},

@@ -44,7 +44,7 @@ class Reload : public testing::Test {
   }
   void write(const std::string& keys, const std::string& groups) const {
     const std::string text = fmt::format(
-        R"({{"state_directory": "{0}/state", "crypto_threads": 1,
+        R"({{"state_directory": "{0}/state", "runtime_directory": "{0}/run", "crypto_threads": 1,
             "logging": {{"event_log": "{0}/events.json", "standard_error": false}},
             "admin": {{"socket": "{0}/s.sock"}}, "keys": {1},
             "pre_shared_keys": [{{"peer": "127.0.0.0/8", "key": "a key of this test"}}],

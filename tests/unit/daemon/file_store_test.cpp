@@ -1,10 +1,13 @@
 #include "controlplane/daemon/file_store.hpp"
 
 #include <filesystem>
+#include <fstream>
 #include <gmock/gmock.h>
+#include <linux/magic.h>
 #include <map>
 #include <memory>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "controlplane/daemon/reasons.hpp"
 
@@ -215,6 +218,96 @@ TEST_F(OnDisk, DoesNotFollowALinkSomebodyPutThere) {
   auto store = FileStore::open(disk, directory_).value();
   std::filesystem::create_symlink("/etc/hostname", directory_ + "/link");
   EXPECT_FALSE(store->get("link"));
+}
+
+TEST_F(OnDisk, AFileIsTheOriginalUntilItIsACopy) {
+  RealDisk disk;
+  auto store = FileStore::open(disk, directory_).value();
+  ASSERT_TRUE(store->put("a/state", as_bytes("first")));
+  if (store->provenance("a/state") != Provenance::original)
+    GTEST_SKIP() << "no extended attributes, times of birth or machine id here";
+  const std::string path = directory_ + "/a/state", backup = directory_ + "/backup";
+  EXPECT_EQ(store->provenance("a/other"), Provenance::unknown);
+  std::filesystem::copy_file(path, backup);
+  ASSERT_TRUE(store->put("a/state", as_bytes("second")));
+  EXPECT_EQ(store->provenance("a/state"), Provenance::original);
+  // Written over what is there: the file is the same, its content is not.
+  std::filesystem::copy_file(backup, path, std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(text_of(store->get("a/state")), "first");
+  EXPECT_EQ(store->provenance("a/state"), Provenance::unknown);
+  // Put in its place, with its attributes: another file.
+  ASSERT_TRUE(store->put("a/state", as_bytes("third")));
+  ASSERT_EQ(std::system(("cp -a " + path + " " + backup + "2").c_str()), 0);
+  ASSERT_TRUE(store->put("a/state", as_bytes("fourth")));
+  std::filesystem::rename(backup + "2", path);
+  EXPECT_EQ(text_of(store->get("a/state")), "third");
+  EXPECT_EQ(store->provenance("a/state"), Provenance::unknown);
+}
+
+class Witnessed : public OnDisk {
+ protected:
+  void SetUp() override {
+    OnDisk::SetUp();
+    std::string pattern = "/dev/shm/cohort-witness-XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) GTEST_SKIP() << "no /dev/shm here";
+    memory_ = pattern;
+    std::filesystem::create_directory(directory_ + "/s");
+    if (!StateWitness::open(memory_, directory_ + "/s")) GTEST_SKIP() << "/dev/shm is no tmpfs";
+  }
+  void TearDown() override {
+    OnDisk::TearDown();
+    if (!memory_.empty()) std::filesystem::remove_all(memory_);
+  }
+  std::unique_ptr<FileStore> open() {
+    return FileStore::open(disk_, directory_ + "/s", memory_).value();
+  }
+  std::string memory_;
+  RealDisk disk_;
+};
+
+TEST_F(Witnessed, WhatWasPutLastIsKnownAcrossARestartOfTheProgram) {
+  ASSERT_TRUE(open()->put("a/state", as_bytes("first")));
+  const std::string path = directory_ + "/s/a/state", backup = directory_ + "/backup";
+  EXPECT_EQ(open()->provenance("a/state"), Provenance::latest);
+  std::filesystem::copy_file(path, backup);
+  ASSERT_TRUE(open()->put("a/state", as_bytes("second")));
+  EXPECT_EQ(open()->provenance("a/state"), Provenance::latest);
+  std::filesystem::rename(backup, path);
+  EXPECT_EQ(open()->provenance("a/state"), Provenance::unknown);
+  EXPECT_EQ(open()->provenance("b"), Provenance::unknown);
+  ASSERT_TRUE(open()->put("a/state", as_bytes("third")));
+  ASSERT_TRUE(open()->remove("a/state"));
+  ASSERT_TRUE(open()->put("b", as_bytes("third")));
+  std::filesystem::rename(directory_ + "/s/b", path);
+  EXPECT_NE(open()->provenance("a/state"), Provenance::latest) << "of another name";
+}
+
+TEST_F(Witnessed, APutThatDidNotEndLeavesBothValuesTheLast) {
+  ASSERT_TRUE(open()->put("state", as_bytes("old")));
+  StateWitness::open(memory_, directory_ + "/s")->begin("state", as_bytes("new"));
+  EXPECT_EQ(open()->provenance("state"), Provenance::latest) << "the rename was not reached";
+  std::ofstream(directory_ + "/s/state") << "new";
+  EXPECT_EQ(open()->provenance("state"), Provenance::latest) << "it was, and that is all";
+  ASSERT_TRUE(open()->put("state", as_bytes("newer")));
+  std::ofstream(directory_ + "/s/state") << "new";
+  EXPECT_EQ(open()->provenance("state"), Provenance::unknown);
+}
+
+TEST_F(Witnessed, AnotherStartOfTheMachineKnowsNothing) {
+  ASSERT_TRUE(open()->put("state", as_bytes("value")));
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(memory_)) {
+    if (!entry.is_regular_file()) continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file << "00000000";  // the kernel's id of this start comes first
+  }
+  EXPECT_NE(open()->provenance("state"), Provenance::latest);
+}
+
+TEST_F(OnDisk, ARuntimeDirectoryThatIsNotInMemoryIsNoWitness) {
+  struct statfs info {};
+  ASSERT_EQ(::statfs(directory_.c_str(), &info), 0);
+  if (info.f_type == TMPFS_MAGIC) GTEST_SKIP() << "the temporary directory is in memory";
+  EXPECT_FALSE(StateWitness::open(directory_, directory_));
 }
 
 TEST_F(OnDisk, OneDaemonForADirectory) {
