@@ -64,9 +64,21 @@ BREAKS = [
     ("a deleted key is taken again", "gdoi/member_keys.cpp",
      "retired_.size() < retired_max && !retired_.contains(spi);", "retired_.size() < retired_max;",
      "--seeds 1 --from 94", "nonce_reuse"),
+    ("a recent disk is taken up where it stopped", "coop/group_senders.cpp",
+     "const std::uint32_t next = std::clamp(*spent, lease.next, lease.end());",
+     "const std::uint32_t next = lease.next;", "--scenario lone-rollback", "nonce_reuse"),
+    ("every disk is taken for the last one", "coop/group_senders.cpp",
+     "if (disk == Provenance::latest)", "if (disk <= Provenance::latest)",
+     "--scenario lone-old-image", "nonce_reuse"),
+    ("a lone key server takes up a recent disk where it stopped", "gdoi/ks_disk.cpp",
+     "keys.sender_ids.resume_at(*spent);", "(void)0;", "--scenario alone-rollback", "nonce_reuse"),
 ]
 
 
+# A break leaves things unused, which is an error in this house; everything else is built as usual,
+# so that a compiler cache has it already.
+UNUSED = "".join(f'#pragma GCC diagnostic ignored "-W{what}"\n' for what in (
+    "unused-variable", "unused-parameter", "unused-function", "unused-but-set-variable"))
 COMPILER = "ccache g++" if shutil.which("ccache") else "g++"
 
 
@@ -81,7 +93,7 @@ def sources():
 
 def build():
     if not (SCRATCH / BUILD / "build.ninja").exists():
-        subprocess.run(["meson", "setup", BUILD, "--buildtype=release", "-Dwerror=false"],
+        subprocess.run(["meson", "setup", BUILD, "--buildtype=release"],
                        cwd=SCRATCH, check=True, stdout=subprocess.DEVNULL,
                        env={"CXX": COMPILER, **os.environ})
     done = subprocess.run(["ninja", "-C", BUILD, "--quiet", "tests/sim/sim"], cwd=SCRATCH,
@@ -125,7 +137,7 @@ def main():
             continue
         file = SCRATCH / path
         whole = (ROOT / path).read_text()
-        file.write_text(whole.replace(old, new))
+        file.write_text(UNUSED + whole.replace(old, new))
         built, said = build()
         code, objections = play(run) if built else (None, [])
         file.write_text(whole)
