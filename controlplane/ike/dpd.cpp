@@ -22,10 +22,9 @@ void Dpd::await(TimePoint now) {
 
 bool Dpd::acknowledge(TimePoint now, std::uint32_t sequence) {
   // Each repetition has a sequence of its own (section 6.2); an answer to any of them counts.
-  const bool awaited =
-      unanswered_ > 0 && sequence <= sequence_ && sequence_ - sequence < unanswered_;
-  if (awaited) heard(now);
-  return awaited;
+  const bool known = sequence <= sequence_ && sequence_ - sequence < asked_;
+  if (known && unanswered_ > 0) heard(now);
+  return known;
 }
 
 Dpd::Action Dpd::on_timer(TimePoint now) {
@@ -34,7 +33,9 @@ Dpd::Action Dpd::on_timer(TimePoint now) {
     deadline_ = never;
     return Action::dead;
   }
+  if (unanswered_ == 0) asked_ = 0;
   ++unanswered_;
+  ++asked_;
   ++sequence_;
   deadline_ = now + options_.retry;
   return Action::ask;

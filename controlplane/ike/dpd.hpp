@@ -22,7 +22,8 @@ class Dpd {
   void heard(TimePoint now);
   /// Something is awaited from the peer.
   void await(TimePoint now);
-  /// True if an acknowledgement with this sequence is awaited; it then counts as heard.
+  /// True if this sequence was asked since the peer was last silent; while the question is open,
+  /// the answer counts as heard. It may be closed already: questions of both ends may cross.
   bool acknowledge(TimePoint now, std::uint32_t sequence);
 
   /// On ask, send R-U-THERE with sequence().
@@ -36,6 +37,7 @@ class Dpd {
   TimePoint deadline_ = never;
   std::uint32_t sequence_ = 0;
   unsigned unanswered_ = 0;
+  unsigned asked_ = 0;  ///< since the latest silence began, answered or not
 };
 
 }  // namespace cohort::ike
