@@ -111,7 +111,6 @@ bool KsGroup::take_keks(TimePoint, KeyPlan& plan) {
   else if (plan.keks.size() > 1)
     keys.previous = rekey_sa(plan.keks[1]);
   keys.rekey = rekey_sa(newest);
-  ++state_.counters.kek_rekeys;
   return true;
 }
 

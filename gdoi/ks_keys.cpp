@@ -166,7 +166,6 @@ void KsGroup::replace_kek(TimePoint now) {
   state_.keys.previous = std::move(state_.keys.rekey);
   state_.keys.rekey = make_rekey_sa(world_.random, state_.policy().rekey,
                                     state_.options.rekey_signing_key.public_key(), now);
-  if (state_.keys.previous) ++state_.counters.kek_rekeys;
 }
 
 void KsGroup::new_keys(TimePoint now) {

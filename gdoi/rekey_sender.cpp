@@ -105,22 +105,29 @@ Status RekeySender::start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa
         {id, member.remote, member.local, std::vector<bool>(rekey.plans.size(), false)});
   }
   ++state_.counters.rekeys;
-  announce(rekey, why);
+  if (rekey.carries_kek()) ++state_.counters.kek_rekeys;
+  rekey.why = why;
   rekeys_.push_back(std::move(rekey));
   round(now, rekeys_.back());
   return {};
 }
 
-void RekeySender::announce(const Rekey& rekey, std::string_view why) const {
+bool RekeySender::Rekey::carries_kek() const {
+  return std::any_of(plans.begin(), plans.end(),
+                     [](const PushPlan& plan) { return plan.new_kek != nullptr; });
+}
+
+void RekeySender::announce(const Rekey& rekey) const {
   const bool to_all = rekey.multicast.has_value();
   world_.outbox.report(
       {to_all ? &events::ks_send_mcast_rekey : &events::ks_send_unicast_rekey,
        {{"group", state_.policy().name},
-        {"why", std::string(why)},
+        {"why", rekey.why},
         {to_all ? "destination" : "members",
          to_all ? rekey.multicast->text() : fmt::format("{}", rekey.recipients.size())},
         {"datagrams", fmt::format("{}", rekey.plans.size())},
-        {"seq", fmt::format("{}", rekey.under->seq + 1)}}});
+        {"seq",
+         fmt::format("{}", rekey.sent.empty() ? rekey.under->seq : rekey.sent.front().first)}}});
 }
 
 Status RekeySender::take_seq(TimePoint now, RekeySa& under) const {
@@ -202,7 +209,9 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
   rekey.next = now + (rekey.rounds_left != 0 ? policy.retransmit_interval
                       : rekey.acknowledged   ? policy.acknowledge_wait
                                              : std::chrono::milliseconds{0});
-  if (rekey.rounds_done > 1) {
+  if (rekey.rounds_done == 1) {
+    announce(rekey);
+  } else {
     world_.outbox.report(
         {&events::ks_rekey_retransmit,
          {{"group", state_.policy().name}, {"seq", fmt::format("{}", rekey.under->seq)}}});

@@ -61,6 +61,7 @@ class RekeySender {
   };
   struct Rekey {
     std::uint64_t id = 0;
+    std::string why;  ///< for the operator
     std::shared_ptr<RekeySa> under;
     std::vector<PushPlan> plans;
     std::vector<Recipient> recipients;
@@ -73,6 +74,7 @@ class RekeySender {
     /// Where it goes, empty for to each member. A rekey for ours alone spares the others of a mixed
     /// multicast group, who would refuse it, and perhaps register again.
     std::optional<Endpoint> multicast;
+    [[nodiscard]] bool carries_kek() const;
   };
   struct Outgoing {
     std::uint64_t rekey = 0;
@@ -101,7 +103,7 @@ class RekeySender {
   [[nodiscard]] Endpoint multicast_source(const Rekey& rekey) const;
   [[nodiscard]] static Recipient* recipient_of(Rekey& rekey, const Endpoint& from,
                                                const IpAddress& claimed);
-  void announce(const Rekey& rekey, std::string_view why) const;
+  void announce(const Rekey& rekey) const;
   [[nodiscard]] bool everybody_answered(const Rekey& rekey) const;
 
   World& world_;

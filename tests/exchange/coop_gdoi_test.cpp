@@ -214,6 +214,21 @@ TEST_F(CoopGdoi, MembersOfTwoServersHaveTheSameKeys) {
   EXPECT_EQ(ks[1].status(net.now()).members.size(), 4u);
 }
 
+// SEQ comes from the pseudotime here: what the log says must be what went out.
+TEST_F(CoopGdoi, TheLogNamesTheSeqThatMembersGet) {
+  make(2, 2);
+  ASSERT_TRUE(ks[0].node->server->rekey_now(net.now(), "GETVPN", false));
+  net.run_for(seconds(2));
+  std::string logged;
+  for (const Event& event : ks[0].host->events)
+    if (event.kind == &gdoi::events::ks_send_unicast_rekey) logged = event.text();
+  const auto status = members[0].role().status(net.now()).at(0);
+  ASSERT_GT(status.last_rekey_seq, 0u);
+  EXPECT_NE(logged.find("seq=" + std::to_string(status.last_rekey_seq) + ")"), std::string::npos)
+      << logged;
+  EXPECT_LE(ks[0].status(net.now()).kek_rekeys, ks[0].status(net.now()).rekeys);
+}
+
 TEST_F(CoopGdoi, RekeysReachEverybodyFromThePrimaryAlone) {
   make(2, 4);
   watch(seconds(400));
