@@ -34,6 +34,11 @@ std::string found_text(const Json& value) {
   return out;
 }
 
+std::string with_article(std::string_view noun) {
+  const bool vowel = noun.find_first_of("aeiou") == 0;
+  return fmt::format("{} {}", vowel ? "an" : "a", noun);
+}
+
 std::string child_pointer(std::string_view parent, std::string_view key) {
   std::string out(parent);
   out += '/';
@@ -148,14 +153,15 @@ void Object::reject_unknown_name(std::string_view key, std::string_view kind,
   } else {
     fix = fmt::format("name one of: {}", fmt::join(known, ", "));
   }
-  reject(key, fmt::format("the name of a {} of this file", kind), std::move(fix));
+  reject(key, fmt::format("the name of {} of this file", with_article(kind)), std::move(fix));
 }
 
 std::optional<std::string> Object::text(std::string_view key) {
   const Json* value = find(key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_string() || value->get_ref<const std::string&>().empty()) {
-    reject(key, "text", "write it in double quotes");
+    reject(key, "text",
+           value->is_string() ? "write something, or remove the key" : "write it in double quotes");
     return std::nullopt;
   }
   const auto& out = value->get_ref<const std::string&>();

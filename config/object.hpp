@@ -38,6 +38,8 @@ struct Choice {
 
 /// What was found, for a message: the JSON text, cut to a line.
 [[nodiscard]] std::string found_text(const Json& value);
+/// "a trustpoint", "an access list".
+[[nodiscard]] std::string with_article(std::string_view noun);
 /// The JSON pointer of a member of `parent`, escaped (RFC 6901 section 3).
 [[nodiscard]] std::string child_pointer(std::string_view parent, std::string_view key);
 [[nodiscard]] std::string child_pointer(std::string_view parent, std::size_t index);

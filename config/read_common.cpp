@@ -14,7 +14,8 @@ using std::chrono::seconds;
 std::string read_reference(Object& object, std::string_view key, std::string_view kind,
                            const std::vector<std::string_view>& known, bool required) {
   if (!object.has(key)) {
-    if (required) object.missing(key, fmt::format("the name of a {} of this file", kind));
+    if (required)
+      object.missing(key, fmt::format("the name of {} of this file", with_article(kind)));
     return {};
   }
   const auto name = object.text(key);

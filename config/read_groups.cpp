@@ -272,6 +272,9 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
   }
   out.allow_weak = context.allow_weak;
   out.fail_close = object.flag("fail_close", out.fail_close);
+  out.fail_close_revert = object.flag("fail_close_revert", out.fail_close_revert);
+  if (out.fail_close_revert && !out.fail_close)
+    object.reject("fail_close_revert", "\"fail_close\": true beside it", "remove one of them");
   read_exclusions(object, names, out);
   out.accepted_suites = read_suites(object, "accepted_transforms");
   out.sender_ids =
@@ -294,6 +297,9 @@ gdoi::GroupMemberOptions read_membership(ReadContext& context, const Json& value
       object.milliseconds("reregister_jitter", out.reregister_jitter, milliseconds(0), hours(1));
   out.acknowledge_jitter = object.milliseconds("acknowledge_jitter", out.acknowledge_jitter,
                                                milliseconds(0), seconds(60));
+  out.unknown_spi_wait =
+      object.milliseconds("unknown_spi_wait", out.unknown_spi_wait, milliseconds(0), hours(1));
+  out.private_use = object.flag("private_use", out.private_use);
   out.phase1_timeout =
       object.milliseconds("phase1_timeout", out.phase1_timeout, seconds(1), seconds(600));
   if (out.registration_retry_max < out.registration_retry_initial) {
@@ -321,6 +327,14 @@ void check_unique(ReadContext& context, const std::string& pointer,
   }
 }
 
+void check_groups(Object& object) {
+  if (!object.has("groups")) {
+    object.missing("groups", "a list of groups");
+  } else if (const Json& list = *object.child("groups"); list.is_array() && list.empty()) {
+    object.reject("groups", "one group at least", "add one, or remove the section");
+  }
+}
+
 std::string read_role_trustpoint(Object& object, const Names& names) {
   return read_reference(
       object, "trustpoint", "trustpoint",
@@ -336,7 +350,7 @@ KeyServerRole read_key_server(ReadContext& context, const Json& value, const Nam
   out.local = read_local(object);
   out.trustpoint = read_role_trustpoint(object, names);
   out.state_trust = object.seconds("state_trust", out.state_trust, seconds(0), hours(24 * 7));
-  if (!object.has("groups")) object.missing("groups", "a list of groups");
+  check_groups(object);
   object.each_item("groups", 100, [&](const Json& item, const std::string& pointer) {
     out.groups.push_back(read_server_group(context, item, pointer, names));
   });
@@ -355,7 +369,7 @@ GroupMemberRole read_group_member(ReadContext& context, const Json& value, const
   GroupMemberRole out;
   out.local = read_local(object);
   out.trustpoint = read_role_trustpoint(object, names);
-  if (!object.has("groups")) object.missing("groups", "a list of groups");
+  check_groups(object);
   object.each_item("groups", 100, [&](const Json& item, const std::string& pointer) {
     out.groups.push_back(read_membership(context, item, pointer, names));
   });

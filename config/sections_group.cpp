@@ -157,6 +157,10 @@ constexpr auto membership_fields = std::to_array<FieldSpec>({
     {"fail_close", "true or false", "true",
      "before the first registration, drop everything but the control protocols; false lets "
      "everything pass in clear"},
+    {"fail_close_revert", "true or false", "false",
+     "drop everything again when the last key has ended; else only what the policy has encrypted "
+     "is "
+     "dropped then"},
     {"exclusions", "name of an access list", "",
      "our own deny lines, looked at before the group's policy"},
     {"accepted_transforms", "list of suites", "every one", "refuse a policy with another"},
@@ -173,6 +177,16 @@ constexpr auto membership_fields = std::to_array<FieldSpec>({
      "a random wait up to this when every member is told to register again"},
     {"acknowledge_jitter", "duration", "2s",
      "a random wait up to this before a multicast rekey is acknowledged"},
+    {"unknown_spi_wait", "duration", "10s",
+     "the dataplane's errors are watched: packets of the group under an unknown SPI make us "
+     "register "
+     "again after a random time up to this, and then ever more rarely while it does not help; 0s "
+     "is "
+     "never"},
+    {"private_use", "true or false", "true",
+     "tell key servers that we understand cohort's private use numbers (gdoi/README.md); false for "
+     "a "
+     "key server that stumbles over them"},
 });
 
 }  // namespace

@@ -36,7 +36,8 @@ constexpr auto trustpoint_fields = std::to_array<FieldSpec>({
      "none: do not look; crl: refuse without a valid list; crl-then-none: go on without one"},
     {"peer_extended_key_usage", "list of usages",
      "ipsec-ike, server-auth, client-auth, ike-intermediate",
-     "a peer's certificate that has the extension must have one of these"},
+     "a peer's certificate that has the extension must have one of these; an empty list checks "
+     "nothing"},
     {"auto_enroll_percent", "0..95", "70",
      "renew when this share of the certificate's lifetime is over; 0 is never"},
     {"regenerate_key", "true or false", "false", "a new key pair at each renewal"},
@@ -69,7 +70,10 @@ constexpr auto certificate_authority_fields = std::to_array<FieldSpec>({
     {"lifetime_crl", "duration", "7d", "of its revocation lists"},
     {"extended_key_usage", "list of usages", "server-auth, client-auth",
      "in the certificates it issues: server-auth, client-auth, ipsec-ike, ike-intermediate, any"},
-    {"crl_url", "URL", "", "written into certificates as the place of the revocation list"},
+    {"crl_url", "URL", "",
+     "written into certificates as the place of the revocation list; this daemon serves it at "
+     "every "
+     "path that ends in .crl"},
     {"archive_password", "secret", "",
      "with it an encrypted PKCS#12 backup of the authority's key is kept in the state directory"},
     {"pending_max", "1..100000", "1000", "requests that wait for the operator"},

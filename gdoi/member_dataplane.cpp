@@ -207,6 +207,8 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
   out.time_registrations = counters_.time_asked;
   out.last_failure = last_failure_;
   out.fail_close = options_.fail_close;
+  out.fail_close_revert = options_.fail_close && options_.fail_close_revert;
+  out.dp_error_monitoring = options_.unknown_spi_wait > std::chrono::milliseconds{0};
   out.unknown_spi = world_.dataplane.usage(options_.port_pair).unknown_spi;
   if (!options_.allow_weak) {
     out.allowed_rekey_cipher = "any AES";

@@ -117,7 +117,10 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
   for (const AclEntry& entry : options_.local_exclusions) {
     out.policy.push_back({entry.selector, dataplane::Action::bypass, 0, {}});
   }
+  const bool closed =
+      options_.fail_close && (entries_.empty() || (options_.fail_close_revert && !usable(now)));
   for (const MemberEntry& entry : entries_) {
+    if (closed && !entry.acl.permit) continue;
     dataplane::PolicyEntry line{entry.acl.selector, dataplane::Action::bypass, 0, {}};
     if (entry.acl.permit) {
       line.action = dataplane::Action::protect;
@@ -148,8 +151,6 @@ dataplane::Snapshot MemberKeys::snapshot(TimePoint now) const {
     out.sas.push_back(std::move(sa));
   }
   out.group_time_offset_ms = clock_.offset_ms();
-  // Before the first registration there is no policy: fail-close drops everything.
-  const bool closed = entries_.empty() && options_.fail_close;
   out.otherwise = closed ? dataplane::Action::drop : dataplane::Action::bypass;
   return out;
 }

@@ -39,7 +39,10 @@ struct GroupMemberOptions {
   GroupId id;
   std::vector<Endpoint> servers;  ///< in the order to try; not empty
   std::string port_pair;
-  bool fail_close = true;                  ///< drop everything before the first registration
+  bool fail_close = true;  ///< drop everything before the first registration
+  /// With fail_close: drop everything again when the last key has ended. Without it, what the
+  /// policy has encrypted is dropped then, and the rest passes.
+  bool fail_close_revert = false;
   std::vector<AclEntry> local_exclusions;  ///< our own deny entries, before the group's policy
   std::vector<dataplane::Suite> accepted_suites;  ///< empty: every suite
   /// Tell key servers that we understand the private use numbers of README.md. Without it we look

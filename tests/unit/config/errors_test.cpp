@@ -190,6 +190,14 @@ INSTANTIATE_TEST_SUITE_P(
              "8828007A 78A3973D B507F9C4\"; expected 64 hexadecimal digits; fix: this is a "
              "SHA-1 fingerprint; print it on the authority with `cohort show crypto pki "
              "server`"}},
+        ErrorCase{"an empty text",
+                  ca_file(R"(, "hostname": "")"),
+                  {"f.json: error: at /hostname: found \"\"; expected text; fix: write something, "
+                   "or remove the key"}},
+        ErrorCase{"a role without groups",
+                  ca_file(R"(, "key_server": {"address": "192.0.2.1", "groups": []})"),
+                  {"f.json: error: at /key_server/groups: found a list of 0; expected one group at "
+                   "least; fix: add one, or remove the section"}},
         ErrorCase{"a reference to nothing",
                   ca_file(R"(, "keys": {"pkikey": {}}, "trustpoints": {"T": {"key": "pkikei"}})"),
                   {"f.json: error: at /trustpoints/T/key: found \"pkikei\"; expected the name of a "

@@ -188,6 +188,24 @@ TEST_F(MemberKeysTest, a_policy_to_receive_only_is_usable) {
   EXPECT_FALSE(keys.usable(start + 300s));
 }
 
+// S26: what was encrypted is dropped in any case once the keys have ended; the rest is a choice.
+TEST_F(MemberKeysTest, fail_close_revert_closes_again_when_the_keys_have_ended) {
+  for (const bool revert : {false, true}) {
+    options.fail_close_revert = revert;
+    Offer first;
+    offer_kek(first, 1, true);
+    offer_tek(first, 0x1000);
+    ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+    EXPECT_EQ(keys.snapshot(start).otherwise, dataplane::Action::bypass);
+    (void)keys.expire(start + 300s);
+    const dataplane::Snapshot after = keys.snapshot(start + 300s);
+    EXPECT_EQ(after.otherwise, revert ? dataplane::Action::drop : dataplane::Action::bypass);
+    ASSERT_EQ(after.policy.size(), 1u);
+    EXPECT_EQ(after.policy[0].action, dataplane::Action::protect);
+    EXPECT_EQ(after.policy[0].send_spi, 0u);
+  }
+}
+
 TEST_F(MemberKeysTest, what_the_policy_wants_sent_is_not_usable_by_receiving) {
   Offer first;
   offer_kek(first, 1, true);
