@@ -144,6 +144,8 @@ class CertificateAuthority {
   [[nodiscard]] Result<std::vector<IssuedRecord>> issued(std::size_t limit = 1000) const;
   [[nodiscard]] Result<Certificate> grant(std::int64_t request_id);
   [[nodiscard]] Status reject(std::int64_t request_id, std::string_view why);
+  /// Forgets a rejection: who asks again with the same key is decided on anew.
+  [[nodiscard]] Status forget(std::int64_t request_id);
   /// `serial` as upper- or lower-case hex. Writes the archive anew, which takes some 0.1 s.
   [[nodiscard]] Status revoke(std::string_view serial, RevocationReason reason);
   /// Encrypted PKCS #12 (AES-256, PBKDF2) of the CA's key and certificates, with its CRL.

@@ -258,4 +258,12 @@ Status CertificateAuthority::reject(std::int64_t request_id, std::string_view wh
   return {};
 }
 
+Status CertificateAuthority::forget(std::int64_t request_id) {
+  COHORT_TRY(const auto stored, database_->request(request_id));
+  if (!stored) return fail(request_unknown, std::to_string(request_id));
+  if (stored->record.state != RequestState::rejected)
+    return fail(request_not_rejected, std::string(name_of(stored->record.state)));
+  return database_->transaction([&] { return database_->remove_request(request_id); });
+}
+
 }  // namespace cohort::pki

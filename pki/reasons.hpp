@@ -142,6 +142,8 @@ inline constexpr Reason request_rejected{"request_rejected", "the operator rejec
 inline constexpr Reason request_unknown{"request_unknown", "there is no such request"};
 inline constexpr Reason request_not_pending{"request_not_pending",
                                             "the request was granted or rejected already"};
+inline constexpr Reason request_not_rejected{
+    "request_not_rejected", "only a rejected request can be forgotten, so that it may come again"};
 inline constexpr Reason renewal_subject_mismatch{
     "renewal_subject_mismatch", "a renewal keeps the subject of the certificate that signs it"};
 inline constexpr Reason renewal_signer_bad{

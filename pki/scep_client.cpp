@@ -79,7 +79,8 @@ void ScepClient::advance(EnrolEvent event) {
 }
 
 void ScepClient::start(TimePoint now) {
-  if (state_ != EnrolState::idle && state_ != EnrolState::refused) return;
+  if (state_ != EnrolState::idle && state_ != EnrolState::refused && state_ != EnrolState::retry)
+    return;
   if (state_ == EnrolState::idle) {
     if (auto loaded = load_transaction(); !loaded) {
       drop_transaction();  // a fresh request is always possible

@@ -125,7 +125,8 @@ class ScepClient {
   ScepClient(const ScepClient&) = delete;
   ScepClient& operator=(const ScepClient&) = delete;
 
-  /// Begins, or begins again after a refusal; continues where the store says we are.
+  /// Begins, or begins again after a refusal or without waiting after a failure; continues where
+  /// the store says we are.
   void start(TimePoint now);
   void on_timer(TimePoint now);
   [[nodiscard]] TimePoint next_deadline() const { return deadline_; }

@@ -30,6 +30,7 @@ class Trustpoint {
   /// process; it is kept nowhere else.
   void use_challenge_password(Secret password) {
     options_.challenge_password = std::move(password);
+    operators_challenge_ = true;
   }
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] bool is_authenticated() const { return !trust_.anchors.empty(); }
@@ -56,8 +57,12 @@ class Trustpoint {
   /// Forgets CA, certificate and CRL.
   [[nodiscard]] Status clear();
 
- private:
+  /// Whether use_challenge_password() has given one.
+  [[nodiscard]] bool has_operators_challenge() const { return operators_challenge_; }
+  /// The name in the store of "identity.pem" (our certificate), "ca.pem" or "crls.der".
   [[nodiscard]] std::string blob(std::string_view what) const;
+
+ private:
   [[nodiscard]] Status load_ca();
   [[nodiscard]] Status load_identity(const KeyPairs& keys);
   [[nodiscard]] Status load_crls();
@@ -70,6 +75,7 @@ class Trustpoint {
   std::vector<Certificate> chain_;  ///< above certificate_, without the anchor
   std::optional<crypto::PrivateKey> key_;
   std::string key_label_;
+  bool operators_challenge_ = false;
 };
 
 }  // namespace cohort::pki

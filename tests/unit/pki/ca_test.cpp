@@ -263,6 +263,22 @@ TEST_F(Authority, ManualGrantAndReject) {
   EXPECT_REFUSED(ca_->grant(4711), request_unknown);
 }
 
+// An operator who rejected by mistake: the client asks with the same key and transaction.
+TEST_F(Authority, AForgottenRejectionIsDecidedAnew) {
+  auto options = ca_options();
+  options.grant = Grant::manual;
+  open(std::move(options));
+  const auto a = applicant("CN=a");
+  EXPECT_EQ(must(submit(a, "ta")).state, RequestState::pending);
+  const std::int64_t id = must(ca_->requests())[0].id;
+  EXPECT_REFUSED(ca_->forget(id), request_not_rejected);
+  must(ca_->reject(id, "unknown"));
+  EXPECT_REFUSED(submit(a, "ta"), request_rejected);
+  must(ca_->forget(id));
+  EXPECT_EQ(must(submit(a, "ta")).state, RequestState::pending);
+  EXPECT_REFUSED(ca_->forget(4711), request_unknown);
+}
+
 TEST_F(Authority, PendingRequestsAreBounded) {
   auto options = ca_options();
   options.grant = Grant::manual;

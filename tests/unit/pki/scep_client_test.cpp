@@ -135,6 +135,11 @@ TEST_F(Enrolment, WrongChallengeIsAFailureWithASentence) {
   EXPECT_EQ(ca_machine_.outbox.count(challenge_wrong), 1u);
   EXPECT_TRUE(must(ca_->issued()).empty());
   EXPECT_TRUE(must(ca_->requests()).empty());
+  // An operator who knows better now does not wait for the next try.
+  trustpoint_->use_challenge_password(Secret::of_text("let me in please"));
+  client_->start(clock_.now());
+  run();
+  EXPECT_EQ(client_->state(), EnrolState::enrolled) << failure();
 }
 
 TEST_F(Enrolment, AnotherFingerprintRefusesAndSaysBothValues) {
