@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "breaks"
 BUILD = "build/release"
 COPIED = ["meson.build", "meson_options.txt", "meson.options", "controlplane", "coop", "gdoi",
-          "pki", "config", "dataplane", "perf", "tests", "packaging", "docs"]
+          "pki", "config", "dataplane", "perf", "tests", "packaging", "docs", "README.md",
+          "CHANGELOG.md", "LICENSE"]
 
 # name, file, what is there, what stands there instead, run, oracle
 BREAKS = [
