@@ -39,7 +39,7 @@ Group::Group(World& world, Options options, Transmit transmit)
       incarnation_(std::max<std::uint64_t>(1, world.random.u64())),
       time_(world.clock.now()),
       replica_(options_.local.address) {
-  unsigned handle = 0;
+  unsigned handle = 1;  // our own
   for (const Endpoint& end : options_.peers) {
     Peer peer;
     peer.handle = ++handle;

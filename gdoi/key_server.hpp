@@ -20,6 +20,7 @@ using MemberId = std::uint32_t;
 /// `show crypto gkm ks members`.
 struct KsMemberStatus {
   MemberId id = 0;
+  bool cohort = false;   ///< one of our own programs
   std::string identity;  ///< subject DN, or the ID payload with a pre-shared key
   Endpoint remote;
   std::chrono::seconds registered_ago{0};
@@ -67,6 +68,8 @@ struct KsGroupStatus {
   std::optional<std::uint64_t> group_time_ms;  ///< where some SA goes by it
   std::chrono::seconds activation_delay{0}, deactivation_delay{0};
   std::optional<std::chrono::seconds> next_rekey, next_kek_rekey;
+  /// Until a rekey is repeated for members that have not answered, or they count as silent.
+  std::optional<std::chrono::seconds> next_member_timer;
   unsigned retransmit_number = 0;
   std::chrono::milliseconds retransmit_interval{0};
   std::uint64_t registrations = 0, refused = 0;

@@ -341,6 +341,7 @@ std::chrono::seconds whole(Duration duration) {
 KsMemberStatus status_of(const Member& member, TimePoint now) {
   KsMemberStatus out;
   out.id = member.id;
+  out.cohort = member.cohort;
   out.identity = member.identity;
   out.remote = member.remote;
   out.registered_ago = whole(now - member.registered);
@@ -402,6 +403,8 @@ KsGroupStatus KsGroup::status(TimePoint now) const {
     }
   }
   if (state_.keys.rekey) out.next_kek_rekey = whole(kek_due() - now);
+  if (const TimePoint next = sender_.next_deadline(); next != never)
+    out.next_member_timer = whole(std::max(next, now) - now);
   for (const auto& [id, member] : state_.members.all()) {
     out.members.push_back(status_of(member, now));
   }

@@ -1,4 +1,5 @@
 // Commands about co-operating key servers.
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "controlplane/daemon/commands.hpp"
@@ -63,13 +64,16 @@ Json peer_json(const coop::PeerStatus& peer) {
           {"bytes_received", c.octets_received}};
 }
 
+/// Our own among the handles of a group's key servers; the peers' follow.
+constexpr unsigned local_handle = 1;
+
 Json group_json(const coop::GroupStatus& group) {
   Json peers = Json::array();
   for (const auto& peer : group.peers) peers.push_back(peer_json(peer));
   return {{"name", group.group_name},
           {"identity", group.group.text()},
           {"group_handle", group.group_handle},
-          {"local_handle", group.group_handle},
+          {"local_handle", local_handle},
           {"local_address", group.local.address.text()},
           {"local_priority", group.priority},
           {"role", name_of(group.role)},
@@ -109,8 +113,16 @@ Result<Json> show_coop(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(const std::string wanted, arguments.text_or("group", ""));
   if (daemon.server() == nullptr) return fail(no_role, "no key server here");
   Json out = Json::array();
-  for (const auto& group : daemon.server()->coop()->status(daemon.runtime().clock.now()))
-    if (wanted.empty() || group.group_name == wanted) out.push_back(group_json(group));
+  const TimePoint now = daemon.runtime().clock.now();
+  const auto served = daemon.server()->server()->status(now);
+  for (const auto& group : daemon.server()->coop()->status(now)) {
+    if (!wanted.empty() && group.group_name != wanted) continue;
+    out.push_back(group_json(group));
+    const auto at = std::find_if(served.begin(), served.end(), [&](const auto& one) {
+      return one.name == group.group_name && one.next_member_timer;
+    });
+    out.back()["per_user_remaining_s"] = at == served.end() ? 0 : at->next_member_timer->count();
+  }
   if (!wanted.empty() && out.empty()) return fail(no_group, wanted);
   return out;
 }

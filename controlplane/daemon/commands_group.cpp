@@ -131,8 +131,10 @@ Result<Json> show_group(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(const std::string wanted, arguments.text_or("group", ""));
   if (daemon.member() == nullptr) return fail(no_role, "no group member here");
   Json out = Json::array();
-  for (const auto& group : daemon.member()->member()->status(daemon.runtime().clock.now())) {
-    if (wanted.empty() || group.name == wanted) out.push_back(member_json(group));
+  for (auto& group : daemon.member()->member()->status(daemon.runtime().clock.now())) {
+    if (!wanted.empty() && group.name != wanted) continue;
+    if (group.local.address.is_unspecified()) group.local = daemon.member()->local();
+    out.push_back(member_json(group));
   }
   if (!wanted.empty() && out.empty()) return fail(no_group, wanted);
   return out;
@@ -152,6 +154,7 @@ Result<Json> gm_register(Daemon& daemon, const Arguments& arguments) {
 Json ks_member_json(const gdoi::KsMemberStatus& member) {
   return {{"id", member.id},
           {"identity", member.identity},
+          {"implementation", member.cohort ? "cohort" : "another"},
           {"remote", member.remote.text()},
           {"registered_ago", seconds_json(member.registered_ago)},
           {"registrations", member.registrations},

@@ -130,9 +130,25 @@ Result<Json> key_import(Daemon& daemon, const Arguments& arguments) {
   return pair_json(*pair);
 }
 
+/// Who needs the key pair, empty for nobody.
+std::string user_of(Daemon& daemon, const std::string& label) {
+  for (const pki::Trustpoint* trustpoint : daemon.runtime().keyring->trustpoints()) {
+    if (trustpoint->options().key.label == label || trustpoint->key_label() == label)
+      return "trustpoint " + trustpoint->name();
+  }
+  if (const auto& role = daemon.configuration().key_server) {
+    for (const auto& group : role->groups)
+      if (group.policy.rekey.signing_key == label) return "rekeys of group " + group.policy.name;
+  }
+  return {};
+}
+
 Result<Json> key_remove(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"label"}));
+  COHORT_CHECK(arguments.only({"label", "in_use"}));
   COHORT_TRY(const std::string label, arguments.text("label"));
+  COHORT_TRY(const bool in_use, arguments.flag("in_use", false));
+  if (const std::string user = user_of(daemon, label); !user.empty() && !in_use)
+    return fail(key_in_use, label + ": " + user);
   COHORT_CHECK(daemon.runtime().keys->remove(label));
   daemon.audit("crypto key remove", label);
   return Json{{"label", label}};

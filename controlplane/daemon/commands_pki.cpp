@@ -1,5 +1,6 @@
 // Commands about certificates: trustpoints and the authority.
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <utility>
 
 #include "controlplane/daemon/commands.hpp"
@@ -57,6 +58,13 @@ Result<std::vector<const pki::Trustpoint*>> chosen(Daemon& daemon, const Argumen
   return out;
 }
 
+/// When a file of the state directory was written, null if there is none.
+Json written_at(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return to_text(WallTime{std::chrono::seconds{info.st_mtim.tv_sec}});
+}
+
 Result<Json> show_certificates(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({"trustpoint"}));
   COHORT_TRY(const auto trustpoints, chosen(daemon, arguments));
@@ -68,9 +76,15 @@ Result<Json> show_certificates(Daemon& daemon, const Arguments& arguments) {
       one["kind"] = kind;
       one["status"] = status_of(certificate, now);
       one["trustpoint"] = trustpoint->name();
-      one["storage"] =
-          daemon.configuration().state_directory + "/trustpoints/" + trustpoint->name();
-      if (kind == "certificate") one["key_label"] = trustpoint->key_label();
+      const std::string& directory = daemon.configuration().state_directory;
+      const bool ours = kind == "certificate";
+      const std::string path = directory + "/" + trustpoint->blob(ours ? "identity.pem" : "ca.pem");
+      one["storage"] = path;
+      one["installed"] = written_at(path);
+      if (ours) {
+        one["key_label"] = trustpoint->key_label();
+        one["key_storage"] = directory + "/keys";
+      }
       out.push_back(std::move(one));
     };
     if (trustpoint->certificate()) add(*trustpoint->certificate(), "certificate");
@@ -129,7 +143,10 @@ Json progress_json(Enrolment& enrolment) {
   out["enrolled"] = enrolment.trustpoint().certificate().has_value();
   out["subject_name"] = options.subject_name;
   out["hostname"] = options.hostname;
-  out["challenge"] = !options.challenge_password.empty();
+  if (options.serial_number) out["serial_number"] = *options.serial_number;
+  if (options.ip_address) out["ip_address"] = options.ip_address->text();
+  out["challenge"] =
+      !options.challenge_password.empty() && !enrolment.trustpoint().has_operators_challenge();
   out["offer"] = Json();
   if (const auto& offer = client.offer(); offer && client.state() == pki::EnrolState::decision) {
     out["offer"] = {{"subject", offer->subject},
@@ -147,9 +164,19 @@ Result<Json> pki_progress(Daemon& daemon, const Arguments& arguments) {
   return progress_json(*enrolment);
 }
 
+/// An operator's challenge password, if one is among the arguments, for the requests to come.
+Status use_challenge(Enrolment& enrolment, const Arguments& arguments) {
+  COHORT_TRY(std::string challenge, arguments.text_or("challenge", ""));
+  if (challenge.empty()) return {};
+  enrolment.trustpoint().use_challenge_password(Secret::of_text(challenge));
+  zeroize(challenge);
+  return {};
+}
+
 Result<Json> pki_start(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_CHECK(arguments.only({"trustpoint", "challenge"}));
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  COHORT_CHECK(use_challenge(*enrolment, arguments));
   const pki::EnrolState state = enrolment->client().state();
   // What is under way goes on; what has stopped or waits after a failure begins anew.
   if (state == pki::EnrolState::idle || state == pki::EnrolState::refused ||
@@ -170,12 +197,8 @@ Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
   if (!offer || offer->fingerprint_sha256 != seen) {
     return fail(bad_argument, "the authority's certificate is another one now; look again");
   }
-  COHORT_TRY(std::string challenge, arguments.text_or("challenge", ""));
   // Before the decision, since the request goes out with it.
-  if (!challenge.empty()) {
-    enrolment->trustpoint().use_challenge_password(Secret::of_text(challenge));
-    zeroize(challenge);
-  }
+  COHORT_CHECK(use_challenge(*enrolment, arguments));
   COHORT_CHECK(enrolment->decide(accept));
   daemon.audit(accept ? "crypto pki authenticate: yes" : "crypto pki authenticate: no",
                enrolment->name() + " " + seen);
@@ -187,6 +210,14 @@ Result<Json> pki_renew(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
   COHORT_CHECK(enrolment->renew());
   daemon.audit("crypto pki renew", enrolment->name());
+  return progress_json(*enrolment);
+}
+
+Result<Json> pki_crl(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"trustpoint"}));
+  COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
+  COHORT_CHECK(enrolment->refresh_crl());
+  daemon.audit("crypto pki crl", enrolment->name());
   return progress_json(*enrolment);
 }
 
@@ -271,33 +302,72 @@ Result<pki::CertificateAuthority*> ca_of(Daemon& daemon) {
   return daemon.ca();
 }
 
+Json usages_json(const std::vector<pki::ExtendedKeyUsage>& usages) {
+  using pki::ExtendedKeyUsage;
+  Json out = Json::array();
+  for (const ExtendedKeyUsage usage : usages) {
+    switch (usage) {
+      case ExtendedKeyUsage::server_auth:
+        out.push_back("server-auth");
+        break;
+      case ExtendedKeyUsage::client_auth:
+        out.push_back("client-auth");
+        break;
+      case ExtendedKeyUsage::ipsec_ike:
+        out.push_back("ipsec-ike");
+        break;
+      case ExtendedKeyUsage::ike_intermediate:
+        out.push_back("ike-intermediate");
+        break;
+      case ExtendedKeyUsage::any:
+        out.push_back("any");
+        break;
+    }
+  }
+  return out;
+}
+
+/// What the configuration says about the certificates to be issued.
+void add_ca_policy(Json& out, const pki::CaOptions& options) {
+  out["hash"] = crypto::name_of(options.hash);
+  out["lifetime_certificate_days"] = options.certificate_lifetime.count();
+  out["lifetime_ca_certificate_days"] = options.ca_lifetime.count();
+  out["lifetime_crl_s"] = options.crl_lifetime.count();
+  out["extended_key_usage"] = usages_json(options.eku);
+  out["challenge_required"] = !options.challenge_passwords.empty();
+  out["database_level"] = "complete";
+  out["database_archive"] = options.archive.empty() ? "none" : "pkcs12";
+  out["crl_url"] = options.crl_url.empty() ? Json() : Json(options.crl_url);
+}
+
 Result<Json> show_pki_server(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({}));
   COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
   COHORT_TRY(const pki::CaStatus status, ca->status());
   const pki::ScepServerCounters& scep = daemon.scep()->counters();
-  return Json{
-      {"name", status.name},
-      {"issuer", status.issuer},
-      {"listen", daemon.configuration().certificate_authority->listen.text()},
-      {"grant", status.grant == pki::Grant::automatic ? "auto" : "manual"},
-      {"fingerprint_md5", status.fingerprint_md5},
-      {"fingerprint_sha1", status.fingerprint_sha1},
-      {"fingerprint_sha256", status.fingerprint_sha256},
-      {"not_before", to_text(status.ca_not_before)},
-      {"not_after", to_text(status.ca_not_after)},
-      {"last_serial", status.last_serial},
-      {"crl_next_update",
-       status.crl_next_update == WallTime{} ? Json() : Json(to_text(status.crl_next_update))},
-      {"database", status.database},
-      {"certificates", status.certificates},
-      {"revoked", status.revoked},
-      {"pending", status.pending},
-      {"rejected", status.rejected},
-      {"scep_requests", scep.requests},
-      {"scep_granted", scep.granted},
-      {"scep_refused", scep.refused},
-      {"scep_throttled", scep.throttled}};
+  Json out{{"name", status.name},
+           {"issuer", status.issuer},
+           {"listen", daemon.configuration().certificate_authority->listen.text()},
+           {"grant", status.grant == pki::Grant::automatic ? "auto" : "manual"},
+           {"fingerprint_md5", status.fingerprint_md5},
+           {"fingerprint_sha1", status.fingerprint_sha1},
+           {"fingerprint_sha256", status.fingerprint_sha256},
+           {"not_before", to_text(status.ca_not_before)},
+           {"not_after", to_text(status.ca_not_after)},
+           {"last_serial", status.last_serial},
+           {"crl_next_update",
+            status.crl_next_update == WallTime{} ? Json() : Json(to_text(status.crl_next_update))},
+           {"database", status.database},
+           {"certificates", status.certificates},
+           {"revoked", status.revoked},
+           {"pending", status.pending},
+           {"rejected", status.rejected},
+           {"scep_requests", scep.requests},
+           {"scep_granted", scep.granted},
+           {"scep_refused", scep.refused},
+           {"scep_throttled", scep.throttled}};
+  add_ca_policy(out, ca->options());
+  return out;
 }
 
 Result<Json> server_requests(Daemon& daemon, const Arguments& arguments) {
@@ -354,6 +424,15 @@ Result<Json> server_reject(Daemon& daemon, const Arguments& arguments) {
   return Json{{"request", id}};
 }
 
+Result<Json> server_forget(Daemon& daemon, const Arguments& arguments) {
+  COHORT_CHECK(arguments.only({"request"}));
+  COHORT_TRY(const std::uint64_t id, arguments.number("request"));
+  COHORT_TRY(pki::CertificateAuthority* const ca, ca_of(daemon));
+  COHORT_CHECK(ca->forget(static_cast<std::int64_t>(id)));
+  daemon.audit("pki server forget", std::to_string(id));
+  return Json{{"request", id}};
+}
+
 Result<pki::RevocationReason> revocation_reason(const std::string& name) {
   using pki::RevocationReason;
   static constexpr std::pair<std::string_view, RevocationReason> names[] = {
@@ -400,12 +479,14 @@ constexpr CommandRow rows[] = {
     {"pki start", pki_start, nullptr},
     {"pki decide", pki_decide, nullptr},
     {"pki renew", pki_renew, nullptr},
+    {"pki crl", pki_crl, nullptr},
     {"pki request", pki_request, nullptr},
     {"pki import", pki_import, nullptr},
     {"pki server requests", server_requests, nullptr},
     {"pki server certificates", server_certificates, nullptr},
     {"pki server grant", server_grant, nullptr},
     {"pki server reject", server_reject, nullptr},
+    {"pki server forget", server_forget, nullptr},
     {"pki server revoke", server_revoke, nullptr},
     {"pki server backup", server_backup, nullptr},
 };

@@ -1,4 +1,5 @@
 // Commands about the daemon as a whole, access lists, the dataplane and debugging.
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 
@@ -41,6 +42,16 @@ Result<Json> show_access_lists(Daemon& daemon, const Arguments& arguments) {
       lines.push_back({{"sequence", line.number}, {"text", config::access_text(line.entry)}});
     }
     out.push_back({{"name", list.name}, {"lines", lines}});
+  }
+  if (daemon.member() != nullptr) {
+    for (const auto& group : daemon.member()->member()->status(daemon.runtime().clock.now())) {
+      const std::string downloaded = fmt::format("gdoi_group_{}_temp_acl", group.name);
+      if (group.acl.empty() || (!name.empty() && name != downloaded)) continue;
+      Json lines = Json::array();
+      for (const std::string& text : group.acl)
+        lines.push_back({{"sequence", 10 * (lines.size() + 1)}, {"text", text}});
+      out.push_back({{"name", downloaded}, {"lines", lines}});
+    }
   }
   if (!name.empty() && out.empty()) return fail(bad_argument, "there is no access list " + name);
   return out;
@@ -110,9 +121,61 @@ Result<Json> show_refusals(Daemon& daemon, const Arguments& arguments) {
 /// More than the ways of packets explain.
 constexpr std::int32_t skew_worth_a_word_ms = 1000;
 
+void look_at_certificates(Daemon& daemon, Json& out) {
+  const WallTime now = daemon.runtime().clock.wall();
+  for (const pki::Trustpoint* trustpoint : daemon.runtime().keyring->trustpoints()) {
+    const auto& certificate = trustpoint->certificate();
+    if (!certificate) {
+      out.push_back(fmt::format("trustpoint {}: no certificate yet", trustpoint->name()));
+    } else if (now > certificate->not_after() || now < certificate->not_before()) {
+      out.push_back(
+          fmt::format("trustpoint {}: our certificate is good from {} to {}, and the clock "
+                      "says {}",
+                      trustpoint->name(), to_text(certificate->not_before()),
+                      to_text(certificate->not_after()), to_text(now)));
+    }
+  }
+}
+
+void look_at_groups(Daemon& daemon, Json& out) {
+  if (daemon.server() == nullptr) return;
+  const TimePoint now = daemon.runtime().clock.now();
+  const auto served = daemon.server()->server()->status(now);
+  for (const auto& group : daemon.configuration().key_server->groups) {
+    const std::string& name = group.policy.name;
+    if (std::any_of(served.begin(), served.end(),
+                    [&](const auto& one) { return one.name == name; }))
+      continue;
+    out.push_back(
+        fmt::format("group {} is not served: its signing key {} is missing; `cohort crypto "
+                    "key import`",
+                    name, group.policy.rekey.signing_key));
+  }
+  for (const auto& group : daemon.server()->coop()->status(now)) {
+    if (group.leaderless) {
+      out.push_back(
+          fmt::format("group {0}: no primary, since the policies of the key servers "
+                      "differ: make them the same, or say `cohort coop elect {0} "
+                      "--lead-when-different` at the right one",
+                      group.group_name));
+    }
+    for (const auto& peer : group.peers) {
+      const std::string address = peer.address.address.text();
+      if (name_of(peer.reach) != "Alive")
+        out.push_back(fmt::format("group {}: key server {} is {}", group.group_name, address,
+                                  name_of(peer.reach)));
+      for (const auto& one : peer.differences)
+        out.push_back(fmt::format("group {}: {} is '{}' here and '{}' at {}", group.group_name,
+                                  one.name, one.here, one.there, address));
+    }
+  }
+}
+
 Result<Json> doctor(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({}));
   Json out = Json::array();
+  look_at_certificates(daemon, out);
+  look_at_groups(daemon, out);
   for (const auto& enrolment : daemon.enrolments()) {
     const auto& client = enrolment->client();
     if (client.state() == pki::EnrolState::decision) {

@@ -212,7 +212,7 @@ void Daemon::run() {
   watches_.push_back(runtime_->loop.on_signal(SIGINT, stop));
   watches_.push_back(runtime_->loop.on_signal(SIGHUP, [this] {
     reload([this](const Status& done) {
-      if (done) return;
+      if (done || done.error().is(config_refused)) return;  // which has been reported
       runtime_->outbox.report(Event{&events::apply_failed, {{"error", done.error().text()}}});
     });
   }));

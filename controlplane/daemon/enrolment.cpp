@@ -34,6 +34,12 @@ Status Enrolment::renew() {
   return out;
 }
 
+Status Enrolment::refresh_crl() {
+  const Status out = client_.refresh_crl(runtime_.clock.now());
+  pump();
+  return out;
+}
+
 /// A key of many bits takes seconds: a thread makes it.
 void Enrolment::make_key() {
   const auto wish = client_.take_key_wish();

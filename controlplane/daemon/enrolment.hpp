@@ -21,6 +21,7 @@ class Enrolment {
   [[nodiscard]] TimePoint next_deadline() const { return client_.next_deadline(); }
   Status decide(bool accept);
   Status renew();
+  Status refresh_crl();
   [[nodiscard]] const pki::ScepClient& client() const { return client_; }
   [[nodiscard]] const std::string& name() const { return trustpoint_.name(); }
   [[nodiscard]] pki::Trustpoint& trustpoint() { return trustpoint_; }

@@ -201,6 +201,10 @@ Status FileStore::remove(std::string_view name) {
 
 Result<StateLock> StateLock::take(const std::string& directory) {
   const std::string path = directory + "/lock";
+  struct stat info {};
+  if (::stat(directory.c_str(), &info) != 0) return failed("can't look at", directory);
+  if ((info.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    return fail(store_failed, directory + " can be written by others: chmod 700 it");
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return failed("can't open", path);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {

@@ -80,7 +80,8 @@ int main(int argc, char** argv) {
   Restore what;
   CLI::Option* archive = app.add_option("--restore-ca", what.archive,
                                         "Make the authority's database of this PKCS #12 backup");
-  app.add_option("--passphrase-file", what.password_file, "The backup's password")->needs(archive);
+  archive->needs(app.add_option("--passphrase-file", what.password_file, "The backup's password")
+                     ->needs(archive));
   app.set_version_flag("--version", std::string(cohort::daemon::version_text));
   CLI11_PARSE(app, argc, argv);
   try {

@@ -39,6 +39,12 @@ inline constexpr Reason bad_admin_request{"bad_admin_request",
 inline constexpr Reason unknown_command{"unknown_command", "there is no such command"};
 inline constexpr Reason bad_argument{"bad_argument",
                                      "an argument is missing, unknown or of the wrong kind"};
+inline constexpr Reason config_refused{"config_refused",
+                                       "the configuration has errors; nothing of it was applied"};
+inline constexpr Reason key_in_use{
+    "key_in_use",
+    "the key pair is in use; with --in-use it is removed all the same, and the next start makes "
+    "another one, which no other machine knows"};
 inline constexpr Reason not_a_lab{
     "not_a_lab", "the configuration does not say \"lab\": {\"export_keys\": true}"};
 inline constexpr Reason reload_under_way{

@@ -32,6 +32,26 @@ bool is_applied(const std::string& pointer) {
   return std::find(std::begin(applied), std::end(applied), pointer) != std::end(applied);
 }
 
+std::string text_of_errors(const std::vector<config::Problem>& problems) {
+  std::string out;
+  for (const config::Problem& problem : problems) {
+    if (problem.kind != config::Problem::Kind::error) continue;
+    out += (out.empty() ? "" : "; and ") + problem.text();
+  }
+  return out;
+}
+
+/// Lists that the member reads once, when it starts.
+std::vector<std::string> exclusions_of(const config::Configuration& configuration) {
+  std::vector<std::string> out;
+  if (!configuration.group_member) return out;
+  for (const auto& group : configuration.group_member->groups) {
+    for (const auto& entry : group.local_exclusions)
+      out.push_back(group.group_name + " " + entry.text());
+  }
+  return out;
+}
+
 const config::KeyServerGroup* find_group(const config::KeyServerRole& role,
                                          const std::string& name) {
   for (const auto& group : role.groups) {
@@ -54,7 +74,7 @@ void Daemon::reload(std::function<void(Status)> done) {
                                   {{"problem", problem.text()}}});
   }
   if (!outcome.configuration) {
-    done(fail(bad_argument, configuration_.file + " has errors; see the log"));
+    done(fail(config_refused, text_of_errors(outcome.problems)));
     return;
   }
   auto fresh = std::make_shared<config::Configuration>(std::move(*outcome.configuration));
@@ -117,6 +137,9 @@ void Daemon::apply(config::Configuration& fresh) {
     if (is_applied(pointer)) continue;
     runtime_->outbox.report(Event{&events::restart_needed, {{"section", pointer}}});
   }
+  if (exclusions_of(configuration_) != exclusions_of(fresh))
+    runtime_->outbox.report(
+        Event{&events::restart_needed, {{"section", "exclusions of the group member"}}});
   configuration_.keys = fresh.keys;
   const bool groups_changed =
       std::any_of(changed.begin(), changed.end(), [](const std::string& pointer) {

@@ -247,6 +247,8 @@ def main():
         return 0
     if options.build:
         daemons.BUILD = pathlib.Path(options.build).resolve()
+    if options.keep and remove(KEPT):
+        print("the lab that an earlier --keep left up is removed first")
     story, primary = Story(), None
     with Lab(KEPT if options.keep else None, options.keep) as lab:
         try:

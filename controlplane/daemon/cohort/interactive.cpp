@@ -28,16 +28,29 @@ bool ask_yes(const std::string& question) {
   }
 }
 
-/// Asks for the progress until `enough` says so, the enrolment fails, or time is over.
-tl::expected<Json, std::string> wait_for(const Client& client, const std::string& trustpoint,
-                                         const std::function<bool(const Json&)>& enough) {
-  tl::expected<Json, std::string> progress = client.ask("pki start", {{"trustpoint", trustpoint}});
+using Progress = tl::expected<Json, std::string>;
+
+/// Begins what is not under way. `challenge`: the operator's password for the request, or none.
+Progress start(const Client& client, const std::string& trustpoint,
+               const std::string& challenge = {}) {
+  Json arguments{{"trustpoint", trustpoint}};
+  if (!challenge.empty()) arguments["challenge"] = challenge;
+  return client.ask("pki start", arguments);
+}
+
+Progress look(const Client& client, const std::string& trustpoint) {
+  return client.ask("pki progress", {{"trustpoint", trustpoint}});
+}
+
+/// Looks at the progress until `enough` says so, the enrolment fails, or time is over.
+Progress wait_for(const Client& client, const std::string& trustpoint, Progress progress,
+                  const std::function<bool(const Json&)>& enough) {
   for (int i = 0; i < wait_steps && progress; ++i) {
     if (enough(*progress)) return progress;
     const std::string error = text_of(*progress, "last_error");
     if (!error.empty() && text_of(*progress, "state") == "retry") return tl::unexpected(error);
     pause_ms(step_ms);
-    progress = client.ask("pki progress", {{"trustpoint", trustpoint}});
+    progress = look(client, trustpoint);
   }
   if (!progress) return progress;
   return tl::unexpected(fmt::format("no answer yet; the state is {}, the daemon goes on trying",
@@ -49,6 +62,7 @@ bool is_decidable(const Json& progress) {
 }
 
 int failed(const std::string& text) {
+  std::fflush(stdout);
   fmt::print(stderr, "% {}\n", text);
   return 1;
 }
@@ -61,6 +75,31 @@ std::string ask_challenge() {
       "    For security reasons your password is not saved in the configuration.\n"
       "    Please make a note of it.\n");
   return ask_passphrase("", "Password: ", true).value_or("");
+}
+
+/// After a failed request, perhaps for a wrong password: none is in the configuration, and the
+/// authority is accepted, so nothing else would ask.
+std::string ask_challenge_again(const Client& client, const std::string& trustpoint) {
+  const auto before = look(client, trustpoint);
+  if (!before || !flag_of(*before, "authenticated") || flag_of(*before, "enrolled") ||
+      flag_of(*before, "challenge") || text_of(*before, "state") != "retry")
+    return {};
+  fmt::print("% The last request failed: {}\n", text_of(*before, "last_error"));
+  return ask_challenge();
+}
+
+/// What the request will ask for.
+void print_subject(const Json& progress) {
+  for (const std::string_view key : {"subject_name", "hostname"}) {
+    const std::string text = text_of(progress, key);
+    if (!text.empty()) fmt::print("% The subject name in the certificate includes: {}\n", text);
+  }
+  const std::string serial = text_of(progress, "serial_number");
+  if (!serial.empty()) fmt::print("% The serial number in the certificate will be: {}\n", serial);
+  const std::string address = text_of(progress, "ip_address");
+  if (!address.empty()) fmt::print("% The IP address in the certificate is {}\n", address);
+  if (flag_of(progress, "challenge"))
+    fmt::print("% The challenge password is that of the configuration.\n");
 }
 
 /// 0 when the authority is accepted in the end. `enrolling`: a request follows, so a challenge
@@ -93,7 +132,7 @@ int authenticate(const Client& client, const std::string& trustpoint, const Json
 
 int pki_authenticate(const Client& client, const std::string& trustpoint,
                      std::optional<bool> assume) {
-  const auto progress = wait_for(client, trustpoint, is_decidable);
+  const auto progress = wait_for(client, trustpoint, start(client, trustpoint), is_decidable);
   if (!progress) return failed(progress.error());
   if (flag_of(*progress, "authenticated")) {
     fmt::print("% The certificate authority of {} is already accepted.\n", clean(trustpoint));
@@ -103,7 +142,8 @@ int pki_authenticate(const Client& client, const std::string& trustpoint,
 }
 
 int pki_enroll(const Client& client, const std::string& trustpoint, std::optional<bool> assume) {
-  auto progress = wait_for(client, trustpoint, is_decidable);
+  const std::string challenge = assume ? "" : ask_challenge_again(client, trustpoint);
+  auto progress = wait_for(client, trustpoint, start(client, trustpoint, challenge), is_decidable);
   if (!progress) return failed(progress.error());
   if (flag_of(*progress, "enrolled")) {
     fmt::print("% {} has a certificate already; `cohort crypto pki renew` asks for a new one.\n",
@@ -117,19 +157,9 @@ int pki_enroll(const Client& client, const std::string& trustpoint, std::optiona
     if (authenticate(client, trustpoint, *progress, assume, true) != 0) return 1;
   }
   fmt::print("% Start certificate enrollment ..\n");
-  const std::string subject = text_of(*progress, "subject_name");
-  const std::string hostname = text_of(*progress, "hostname");
-  if (!subject.empty()) {
-    fmt::print("% The subject name in the certificate includes: {}\n", subject);
-  }
-  if (!hostname.empty()) {
-    fmt::print("% The subject name in the certificate includes: {}\n", hostname);
-  }
-  if (flag_of(*progress, "challenge")) {
-    fmt::print("% The challenge password is that of the configuration.\n");
-  }
+  print_subject(*progress);
   fmt::print("% Certificate request sent to Certificate Authority\n");
-  progress = wait_for(client, trustpoint, [](const Json& now) {
+  progress = wait_for(client, trustpoint, look(client, trustpoint), [](const Json& now) {
     const std::string state = text_of(now, "state");
     return flag_of(now, "enrolled") || state == "pending" || state == "poll";
   });

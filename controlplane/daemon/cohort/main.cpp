@@ -18,6 +18,7 @@
 #include "controlplane/daemon/cohort/config_command.hpp"
 #include "controlplane/daemon/cohort/interactive.hpp"
 #include "controlplane/daemon/cohort/render.hpp"
+#include "controlplane/daemon/version.hpp"
 
 namespace cohort::daemon {
 namespace {
@@ -109,6 +110,27 @@ void add_show_coop(Program& program, CLI::App* ks) {
   });
 }
 
+/// `show crypto gkm group [NAME]` at a member; `… group NAME ks coop [version]` at a key server.
+void add_show_group(Program& program, CLI::App* gkm) {
+  CLI::App* app = gkm->add_subcommand("group", "This member's groups");
+  std::string& group = word(program);
+  std::vector<std::string>& rest = program.lists.emplace_back();
+  app->add_option("NAME", group, "Only this group");
+  app->add_option("KS-COOP", rest, "The words ks coop, or ks coop version, at a key server");
+  app->callback([&program, &group, &rest] {
+    const Json arguments = optional_argument("group", group);
+    const std::string words = fmt::format("{}", fmt::join(rest, " "));
+    if (words.empty()) {
+      ask(program, "show crypto gkm group", arguments, render_gkm_group);
+    } else if (words == "ks coop" || words == "ks coop version") {
+      ask(program, "show crypto gkm ks coop", arguments,
+          words == "ks coop" ? render_ks_coop : render_ks_coop_version);
+    } else {
+      throw CLI::ExtrasError({words});
+    }
+  });
+}
+
 void add_show_commands(Program& program, CLI::App& app) {
   CLI::App* show = app.add_subcommand("show", "Look at live state")->require_subcommand(1);
   add_show(program, show, "version", "The daemon", "show version", "", render_version);
@@ -116,8 +138,7 @@ void add_show_commands(Program& program, CLI::App& app) {
            render_refusals);
   CLI::App* crypto = show->add_subcommand("crypto", "Keys and groups")->require_subcommand(1);
   CLI::App* gkm = crypto->add_subcommand("gkm", "Groups")->alias("gdoi")->require_subcommand(1);
-  add_show(program, gkm, "group", "This member's groups", "show crypto gkm group", "group",
-           render_gkm_group);
+  add_show_group(program, gkm);
   CLI::App* ks = gkm->add_subcommand("ks", "This key server's groups")->require_subcommand(1);
   add_show(program, ks, "members", "Registered members", "show crypto gkm ks members", "group",
            render_ks_members);
@@ -215,12 +236,17 @@ void add_pki_commands(Program& program, CLI::App* crypto) {
         return pki_enroll(client, trustpoint, assumed(program));
       });
   add_pki_by_hand(program, pki);
-  CLI::App* renew = pki->add_subcommand("renew", "Ask for a new certificate now");
-  std::string& trustpoint = word(program);
-  renew->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
-  renew->callback([&program, &trustpoint] {
-    ask(program, "pki renew", {{"trustpoint", trustpoint}}, done_text("% Renewal started"));
-  });
+  const auto add_short = [&](const std::string& name, const std::string& description,
+                             const std::string& command, const std::string& done) {
+    CLI::App* app = pki->add_subcommand(name, description);
+    std::string& trustpoint = word(program);
+    app->add_option("TRUSTPOINT", trustpoint, "Its name")->required();
+    app->callback([&program, &trustpoint, command, done] {
+      ask(program, command, {{"trustpoint", trustpoint}}, done_text(done));
+    });
+  };
+  add_short("renew", "Ask for a new certificate now", "pki renew", "% Renewal started");
+  add_short("crl", "Fetch the revocation list now", "pki crl", "% CRL request sent");
 }
 
 void add_key_generate(Program& program, CLI::App* key) {
@@ -286,7 +312,7 @@ void add_key_transport(Program& program, CLI::App* key) {
   in->add_option("--passphrase-file", in_passphrase, "Instead of asking");
   in->add_flag("--exportable", exportable, "The private key may be exported again");
   in->callback([&] {
-    auto pem = ask_passphrase(in_file, "", false);
+    auto pem = read_input(in_file);
     auto passphrase = ask_passphrase(in_passphrase, "Password: ", false);
     if (!pem || !passphrase) {
       program.status = 1;
@@ -294,7 +320,7 @@ void add_key_transport(Program& program, CLI::App* key) {
     }
     ask(program, "crypto key import",
         {{"label", in_label},
-         {"pem", *pem + "\n"},
+         {"pem", *pem},
          {"passphrase", *passphrase},
          {"exportable", exportable}},
         done_text("% Key pair import succeeded."));
@@ -311,9 +337,12 @@ void add_crypto_commands(Program& program, CLI::App& app) {
   add_key_transport(program, key);
   CLI::App* remove = key->add_subcommand("remove", "Forget a key pair");
   std::string& label = word(program);
+  bool& in_use = program.flags.emplace_back(false);
   remove->add_option("LABEL", label, "Its name")->required();
-  remove->callback([&program, &label] {
-    ask(program, "crypto key remove", {{"label", label}}, done_text("Removed."));
+  remove->add_flag("--in-use", in_use, "Even if a trustpoint or a group needs it");
+  remove->callback([&program, &label, &in_use] {
+    ask(program, "crypto key remove", {{"label", label}, {"in_use", in_use}},
+        done_text("Removed."));
   });
 }
 
@@ -364,6 +393,13 @@ void add_server_commands(Program& program, CLI::App& app) {
     Json arguments{{"request", rejected}};
     if (!why.empty()) arguments["why"] = why;
     ask(program, "pki server reject", arguments, done_text("Rejected."));
+  });
+  CLI::App* forget =
+      server->add_subcommand("forget", "Forget a rejection, so that the request may come again");
+  std::uint64_t& forgotten = program.numbers.emplace_back(0);
+  forget->add_option("REQUEST", forgotten, "Its number")->required();
+  forget->callback([&program, &forgotten] {
+    ask(program, "pki server forget", {{"request", forgotten}}, done_text("Forgotten."));
   });
   CLI::App* revoke = server->add_subcommand("revoke", "Revoke a certificate");
   std::string& serial = word(program);
@@ -506,6 +542,7 @@ int main(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--socket", program.socket, "The daemon's socket (or COHORT_SOCKET)");
   app.add_flag("--json", program.json, "Print JSON");
+  app.set_version_flag("--version", std::string(version_text));
   add_show_commands(program, app);
   add_crypto_commands(program, app);
   add_server_commands(program, app);

@@ -33,6 +33,8 @@ void render_timers(Out out, const Json& group) {
     fmt::format_to(out, "                New GM Temporary Blocking Enforced?: {}\n",
                    flag_of(group, "members_blocked") ? "Yes" : "No");
   }
+  fmt::format_to(out, "                Per-user timer remaining time: {}\n",
+                 number_of(group, "per_user_remaining_s"));
   fmt::format_to(out, "                Antireplay Sequence Number: {}\n\n",
                  number_of(group, "sequence"));
 }

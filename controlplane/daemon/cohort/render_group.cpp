@@ -89,6 +89,8 @@ void rekey_part(Out out, const Json& group) {
                  ago.empty() ? "never" : ago + " sec ago");
   fmt::format_to(out, "       DP Error Monitoring   : {}\n",
                  yes(group, "dp_error_monitoring", "ON", "OFF"));
+  fmt::format_to(out, "       IPSEC init reg executed    : {}\n",
+                 number_of(group, "unknown_spi_registrations"));
   fmt::format_to(out, "       Active TEK Number     : {}\n", list_of(group, "teks").size());
   fmt::format_to(out, "       Fail-Close            : {}\n",
                  yes(group, "fail_close", "Enabled", "Disabled"));
@@ -214,8 +216,8 @@ std::string render_ks_members(const Json& groups) {
     fmt::format_to(out, "Group Member Information :\n\nNumber of rekeys sent for group {} : {}\n\n",
                    text_of(group, "name"), number_of(group, "rekeys"));
     for (const Json& member : list_of(group, "members")) {
-      fmt::format_to(out, "Group Member ID    : {}\t GM Version: cohort\n",
-                     address_of(text_of(member, "remote")));
+      fmt::format_to(out, "Group Member ID    : {}\n", address_of(text_of(member, "remote")));
+      fmt::format_to(out, " Implementation    : {}\n", text_of(member, "implementation"));
       fmt::format_to(out, " Member number     : {}\n", number_of(member, "id"));
       fmt::format_to(out, " Identity          : {}\n", text_of(member, "identity"));
       fmt::format_to(out, " Group ID          : {}\n", text_of(group, "identity"));
@@ -320,10 +322,10 @@ std::string render_ks_rekey(const Json& groups) {
 
 std::string render_isakmp_sa(const Json& sas) {
   std::string text =
-      fmt::format("{:<22} {:<22} {:<10} {:<8} {:<7} {:<6} {:>8}  {}\n", "local", "remote", "role",
+      fmt::format("{:<22} {:<22} {:<10} {:<12} {:<7} {:<6} {:>8}  {}\n", "local", "remote", "role",
                   "cipher", "hash", "group", "seconds", "identity");
   for (const Json& sa : sas) {
-    text += fmt::format("{:<22} {:<22} {:<10} {:<8} {:<7} {:<6} {:>8}  {}\n", text_of(sa, "local"),
+    text += fmt::format("{:<22} {:<22} {:<10} {:<12} {:<7} {:<6} {:>8}  {}\n", text_of(sa, "local"),
                         text_of(sa, "remote"), text_of(sa, "role"), text_of(sa, "cipher"),
                         text_of(sa, "hash"), text_of(sa, "group"), text_of(sa, "remaining"),
                         text_of(sa, "identity"));

@@ -149,9 +149,15 @@ void certificate_text(Out out, const Json& certificate, bool verbose) {
     key_part(out, certificate);
     extensions_part(out, certificate);
   }
+  if (verbose)
+    fmt::format_to(out, "  Cert install time: {}\n",
+                   date_text(text_of(certificate, "installed", "unknown")));
   fmt::format_to(out, "  Associated Trustpoints: {}\n", text_of(certificate, "trustpoint"));
   fmt::format_to(out, "  Storage: {}\n", text_of(certificate, "storage"));
-  if (!ca) fmt::format_to(out, "  Key Label: {}\n", text_of(certificate, "key_label"));
+  if (ca) return;
+  fmt::format_to(out, "  Key Label: {}\n", text_of(certificate, "key_label"));
+  if (verbose)
+    fmt::format_to(out, "  Key storage device: {}\n", text_of(certificate, "key_storage"));
 }
 
 }  // namespace
@@ -188,7 +194,22 @@ std::string render_pki_server(const Json& server) {
   fmt::format_to(out, "    CRL NextUpdate timer: {}\n",
                  date_text(text_of(server, "crl_next_update", "no CRL made yet")));
   fmt::format_to(out, "    Current primary storage dir: {}\n", text_of(server, "database"));
-  fmt::format_to(out, "    Database Level: Complete - all issued certs written\n");
+  std::string usages;
+  for (const Json& usage : list_of(server, "extended_key_usage")) {
+    if (usage.is_string()) usages += " " + clean(usage.get_ref<const std::string&>());
+  }
+  fmt::format_to(out, "    Database Level: {} - all issued certs written\n",
+                 text_of(server, "database_level"));
+  fmt::format_to(out, "    Database archive: {}\n", text_of(server, "database_archive"));
+  fmt::format_to(out, "    Hash: {}\n", text_of(server, "hash"));
+  fmt::format_to(out, "    Lifetime of certificates: {} days, of the CA certificate: {} days\n",
+                 number_of(server, "lifetime_certificate_days"),
+                 number_of(server, "lifetime_ca_certificate_days"));
+  fmt::format_to(out, "    Lifetime of CRLs: {} sec\n", number_of(server, "lifetime_crl_s"));
+  fmt::format_to(out, "    Extended key usage:{}\n", usages);
+  fmt::format_to(out, "    Challenge password: {}\n",
+                 flag_of(server, "challenge_required") ? "required" : "not required");
+  fmt::format_to(out, "    CRL distribution point: {}\n", text_of(server, "crl_url", "none"));
   fmt::format_to(out,
                  "    Certificates: {} issued, {} revoked; requests: {} pending, {} rejected\n",
                  number_of(server, "certificates"), number_of(server, "revoked"),

@@ -22,7 +22,7 @@ std::string render_access_lists(const Json& lists) {
       text += fmt::format("    {} {}\n", number_of(line, "sequence"), text_of(line, "text"));
     }
   }
-  return text;
+  return text.empty() ? "No access lists.\n" : text;
 }
 
 std::string render_dataplane_counters(const Json& pairs) {
@@ -79,6 +79,7 @@ std::string render_version(const Json& version) {
 }
 
 std::string render_refusals(const Json& refusals) {
+  if (refusals.empty()) return "Nothing was refused.\n";
   std::string text = fmt::format("{:<24} {:<32} {}\n", "Entry", "Reason", "Count");
   for (const Json& refusal : refusals) {
     text += fmt::format("{:<24} {:<32} {}\n", text_of(refusal, "where"), text_of(refusal, "reason"),

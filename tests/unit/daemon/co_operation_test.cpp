@@ -151,6 +151,9 @@ TEST_F(CoOperation, WhatTheOperatorSees) {
   EXPECT_EQ(primary["peers"][0]["ike"], "Established");
   EXPECT_GT(primary["peers"][0]["announces_sent"], 0);
   EXPECT_EQ(primary["peers"][0]["clients"]["sid"], "1.0.0");
+  EXPECT_EQ(primary["local_handle"], 1);
+  EXPECT_EQ(primary["peers"][0]["handle"], 2);
+  EXPECT_EQ(primary["per_user_remaining_s"], 0) << "no member is awaited";
   EXPECT_TRUE(ask(1, "coop elect", {{"group", "GETVPN"}}));
   EXPECT_TRUE(run_until([&] { return coop(0)["elections"] > primary["elections"] && settled(0); }));
   EXPECT_FALSE(ask(1, "coop elect", {{"group", "other"}}));

@@ -110,7 +110,36 @@ TEST_F(Reload, AFileWithAnErrorChangesNothing) {
   write(keys({}), "[" + group("A", 1, "nobody") + "," + group("B", 2, "first") + "]");
   const Status done = reload();
   ASSERT_FALSE(done);
+  EXPECT_TRUE(done.error().is(config_refused));
+  EXPECT_THAT(done.error().text(),
+              testing::HasSubstr("at /key_server/groups/0/rekey/signing_key: found \"nobody\""));
   EXPECT_THAT(groups(), testing::ElementsAre("A"));
+}
+
+// Another one would be made at the next start, which neither members nor other servers know.
+TEST_F(Reload, AKeyPairThatAGroupSignsWithIsNotRemovedByTheWay) {
+  const auto remove = [&](bool in_use) {
+    std::optional<Result<Json>> out;
+    daemon_->handle({"crypto key remove", {{"label", "first"}, {"in_use", in_use}}},
+                    [&](Result<Json> answer) { out = std::move(answer); });
+    return std::move(*out);
+  };
+  const auto refused = remove(false);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().is(key_in_use));
+  EXPECT_THAT(refused.error().text(), testing::HasSubstr("rekeys of group A"));
+  EXPECT_TRUE(remove(true));
+}
+
+TEST_F(Reload, AStateDirectoryThatOthersCanWriteIsRefused) {
+  daemon_.reset();
+  const std::string state = directory_ + "/state";
+  std::filesystem::permissions(state, std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::add);
+  auto outcome = config::read_file(file(), config::DiskFiles{});
+  const auto started = Daemon::start(std::move(*outcome.configuration));
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().text(), testing::HasSubstr("chmod 700"));
 }
 
 }  // namespace

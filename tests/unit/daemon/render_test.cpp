@@ -56,6 +56,7 @@ Group Member Information For Group GETVPN:
        Rekey ACKs sent       : 0
        Rekey Received        : never
        DP Error Monitoring   : OFF
+       IPSEC init reg executed    : 0
        Active TEK Number     : 1
        Fail-Close            : Enabled
        Fail-Close Revert : Disabled
@@ -132,7 +133,8 @@ TEST(Render, CertificateVerbose) {
     "extended_key_usage": ["TLS Web Client Authentication", "TLS Web Server Authentication"],
     "subject_key_id": "3a1012cd1fb41e075b64742b778b1e24e1f07a92", "authority_key_id": "",
     "is_ca": false, "san_dns": [], "san_addresses": [], "trustpoint": "GETVPN",
-    "storage": "/var/lib/cohort/ks1/trustpoints/GETVPN", "key_label": "pkikey"}])");
+    "storage": "/var/lib/cohort/ks1/trustpoints/GETVPN", "key_label": "pkikey",
+    "installed": "2025-09-09T11:58:28Z", "key_storage": "/var/lib/cohort/ks1/keys"}])");
   EXPECT_EQ(render_certificates(certificates, true),
             "Certificate\n"
             "  Status: Available\n"
@@ -164,9 +166,47 @@ TEST(Render, CertificateVerbose) {
             "    Extended Key Usage:\n"
             "        Client Auth\n"
             "        Server Auth\n"
+            "  Cert install time: 11:58:28 UTC Sep 9 2025\n"
             "  Associated Trustpoints: GETVPN\n"
             "  Storage: /var/lib/cohort/ks1/trustpoints/GETVPN\n"
-            "  Key Label: pkikey\n");
+            "  Key Label: pkikey\n"
+            "  Key storage device: /var/lib/cohort/ks1/keys\n");
+}
+
+// S2: what the guide's authority is configured with, and what has become of it.
+TEST(Render, CertificateServer) {
+  const Json server = Json::parse(R"({
+    "name": "ca-server", "issuer": "CN=Root-CA.example.org,OU=LAB", "listen": "10.191.61.120:80",
+    "grant": "auto", "fingerprint_md5": "e184d9ec", "fingerprint_sha1": "a31ee77d",
+    "fingerprint_sha256": "0011", "not_after": "2045-09-04T11:28:11Z", "last_serial": "05",
+    "crl_next_update": null, "database": "/var/lib/cohort/ca/ca.sqlite", "certificates": 4,
+    "revoked": 1, "pending": 2, "rejected": 3, "hash": "sha256", "lifetime_certificate_days": 5000,
+    "lifetime_ca_certificate_days": 7300, "lifetime_crl_s": 604800,
+    "extended_key_usage": ["server-auth", "client-auth"], "challenge_required": true,
+    "database_level": "complete", "database_archive": "pkcs12", "crl_url": null})");
+  EXPECT_EQ(render_pki_server(server),
+            "Certificate Server ca-server:\n"
+            "    Status: enabled\n"
+            "    State: enabled\n"
+            "    Issuer name: CN=Root-CA.example.org,OU=LAB\n"
+            "    SCEP server: http://10.191.61.120:80\n"
+            "    CA cert fingerprint: E184D9EC\n"
+            "    CA cert fingerprint SHA1: A31EE77D\n"
+            "    CA cert fingerprint SHA256: 0011\n"
+            "    Granting mode is: auto\n"
+            "    Last certificate issued serial number (hex): 05\n"
+            "    CA certificate expiration timer: 11:28:11 UTC Sep 4 2045\n"
+            "    CRL NextUpdate timer: no CRL made yet\n"
+            "    Current primary storage dir: /var/lib/cohort/ca/ca.sqlite\n"
+            "    Database Level: complete - all issued certs written\n"
+            "    Database archive: pkcs12\n"
+            "    Hash: sha256\n"
+            "    Lifetime of certificates: 5000 days, of the CA certificate: 7300 days\n"
+            "    Lifetime of CRLs: 604800 sec\n"
+            "    Extended key usage: server-auth client-auth\n"
+            "    Challenge password: required\n"
+            "    CRL distribution point: none\n"
+            "    Certificates: 4 issued, 1 revoked; requests: 2 pending, 3 rejected\n");
 }
 
 // S20.
