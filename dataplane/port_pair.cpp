@@ -8,6 +8,7 @@
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <set>
 #include <unistd.h>
 
 #include "dataplane/clock.hpp"
@@ -165,11 +166,12 @@ PortPair::~PortPair() {
     if (seat->thread.joinable()) seat->thread.join();
 }
 
-std::shared_ptr<SaState> PortPair::find_state(const Sa& sa) {
+std::shared_ptr<SaState> PortPair::find_state(const Sa& sa, const StatesBySpi& current) {
   const auto same = [&](const std::shared_ptr<SaState>& state) {
     return state->spi() == sa.spi && state->same_key(sa);
   };
-  if (const auto found = std::ranges::find_if(sas_, same); found != sas_.end()) return *found;
+  if (const auto found = current.find(sa.spi); found != current.end() && same(found->second))
+    return found->second;
   const auto buried = std::ranges::find_if(buried_, same);
   // Still held by a retired policy, its keys are there; else they are made again.
   if (buried == buried_.end()) return nullptr;
@@ -182,8 +184,10 @@ Result<std::vector<std::shared_ptr<SaState>>> PortPair::states_for(const Snapsho
   if (snapshot.sas.size() > sas_max) return fail(policy_too_large, "SAs");
   for (const Sa& sa : snapshot.sas) COHORT_CHECK(check_sa(sa));
   std::vector<std::shared_ptr<SaState>> states;
+  StatesBySpi current;
+  for (const auto& state : sas_) current.emplace(state->spi(), state);
   for (const Sa& sa : snapshot.sas) {
-    std::shared_ptr<SaState> state = find_state(sa);
+    std::shared_ptr<SaState> state = find_state(sa, current);
     if (!state)
       state = std::make_shared<SaState>(manager_, sa, static_cast<unsigned>(seats_.size()),
                                         options_.mtu);
@@ -210,8 +214,9 @@ Status PortPair::apply(const Snapshot& snapshot) {
     return fail(std::move(policy).error());
   }
   (*policy)->group_time_offset_ms += suspended_ms();
+  const std::set<std::shared_ptr<SaState>> kept(states.begin(), states.end());
   for (const auto& old : sas_)
-    if (std::ranges::find(states, old) == states.end()) buried_.push_back(old);
+    if (!kept.contains(old)) buried_.push_back(old);
   while (buried_.size() > buried_max) buried_.pop_front();
   sas_ = std::move(states);
   push(std::move(*policy));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "controlplane/base/result.hpp"
@@ -70,8 +71,9 @@ class PortPair {
   Status make_seats(const DataplaneOptions& dataplane);
   void push(std::unique_ptr<CompiledPolicy> policy);
   Result<std::vector<std::shared_ptr<SaState>>> states_for(const Snapshot& snapshot);
-  std::shared_ptr<SaState> find_state(const Sa& sa);
-  void bury_states(const Snapshot& snapshot);
+  /// Of one snapshot, in which no SPI is there twice.
+  using StatesBySpi = std::unordered_map<std::uint32_t, std::shared_ptr<SaState>>;
+  std::shared_ptr<SaState> find_state(const Sa& sa, const StatesBySpi& current);
 
   PortPairOptions options_;
   IMB_MGR& manager_;

@@ -149,5 +149,26 @@ TEST_P(Race, RekeysUnderSeveralWorkersLoseNothing) {
   EXPECT_EQ(loop_->pair().retired(), 0u);
 }
 
+TEST(Rekey, AThousandSasReplacedAtOnceLoseNothing) {
+  use_visible_packet_memory();
+  std::string pattern = (std::filesystem::temp_directory_path() / "cohort-many-XXXXXX").string();
+  const std::string directory = mkdtemp(pattern.data());
+  perf::Loop::Options options;
+  options.suite = Suite::aes_128_gcm_16;
+  options.entries = 1000;
+  options.sas = 1000;
+  perf::Loop loop(options, directory);
+  for (unsigned generation = 0; generation < 5; ++generation) {
+    ASSERT_TRUE(loop.pair().apply(loop.snapshot(generation)));
+    // Every SA has packets, in the ring too when the next generation comes.
+    unsigned packets = 0;
+    while (packets < 3000) packets += loop.pair().worker(0).poll();
+  }
+  for (const SaUsage& sa : loop.pair().usage().sas) EXPECT_GT(sa.packets_out, 0u);
+  EXPECT_EQ(loop.lost(), 0u);
+  EXPECT_EQ(perf::drops_of(loop.pair().usage()), 0u);
+  std::filesystem::remove_all(directory);
+}
+
 }  // namespace
 }  // namespace cohort::test
