@@ -37,6 +37,25 @@ LineSpec line_spec(std::string text, std::uint8_t suite, Duration lifetime, Dura
   return {std::move(text), suite, as_ms(lifetime - lead), as_ms(lifetime)};
 }
 
+/// The pseudotime at which a KEK was distributed first, whichever epoch it is of. What the key
+/// server remembers is an instant of our clock, from which the pseudotime may have been put right
+/// since.
+std::optional<std::uint64_t> kek_start_ms(const Group& group, const gdoi::KekSpi& kek,
+                                          TimePoint now) {
+  for (const Item* item : group.replica().all(Kind::epoch)) {
+    EpochId id{};
+    std::copy_n(item->id.key.begin(), id.size(), id.begin());
+    const auto epoch = decode_epoch(id, item->value.view());
+    const Chain* chain = epoch ? epoch->find(line_id(kek_line)) : nullptr;
+    if (chain == nullptr) continue;
+    const std::uint64_t now_ms = group.time().now_ms(now);
+    std::uint64_t of = std::max(chain->generation, chain->oldest_alive(now_ms));
+    for (; of <= chain->newest(now_ms); ++of)
+      if (chain->kek_spi(of) == kek) return chain->distributed_ms(of);
+  }
+  return std::nullopt;
+}
+
 /// When the member registered: the pseudotime in its item.
 std::uint64_t registered_ms(ByteView value) {
   Reader in(value);
@@ -253,9 +272,15 @@ TimePoint Authority::next_change(TimePoint now) const {
   return group_.next_generation(now);
 }
 
-Result<std::uint32_t> Authority::next_seq(TimePoint now, const gdoi::KekSpi& kek,
-                                          TimePoint kek_made, std::uint32_t last_used) {
-  return group_.take_seq(now, kek, last_used, group_.time().now_ms(kek_made));
+Result<std::vector<std::uint32_t>> Authority::next_seqs(TimePoint now, const gdoi::KekSpi& kek,
+                                                        TimePoint kek_made, std::uint32_t last_used,
+                                                        std::size_t count) {
+  const std::uint64_t start_ms =
+      kek_start_ms(group_, kek, now).value_or(group_.time().now_ms(kek_made));
+  COHORT_TRY(std::uint32_t seq, group_.take_seqs(now, kek, last_used, count, start_ms));
+  std::vector<std::uint32_t> seqs;
+  for (; seqs.size() < count; seq += seq_slots) seqs.push_back(seq);
+  return seqs;
 }
 
 gdoi::KeyAuthority::SenderIdCount Authority::sender_id_count() const {

@@ -28,8 +28,9 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   [[nodiscard]] std::uint64_t group_time_ms(TimePoint now) const override {
     return group_.time().now_ms(now);
   }
-  Result<std::uint32_t> next_seq(TimePoint now, const gdoi::KekSpi& kek, TimePoint kek_made,
-                                 std::uint32_t last_used) override;
+  Result<std::vector<std::uint32_t>> next_seqs(TimePoint now, const gdoi::KekSpi& kek,
+                                               TimePoint kek_made, std::uint32_t last_used,
+                                               std::size_t count) override;
   [[nodiscard]] std::uint32_t seq_floor(const gdoi::KekSpi& kek) const override {
     return group_.seq_floor(kek);
   }

@@ -109,10 +109,10 @@ class Group {
   /// Deletes an item as we know it: what another server has put since stays.
   void retract(TimePoint now, const ItemKey& id);
   [[nodiscard]] const Replica& replica() const { return replica_; }
-  /// A SEQ that may be used now; reserves more in time. coop_seq_waits until what is needed is
-  /// reserved durably: ask again soon.
-  Result<std::uint32_t> take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                                 std::uint64_t kek_start_ms);
+  /// The first of `count` SEQs, seq_slots apart, that may be used now; reserves more in time.
+  /// coop_seq_waits until what is needed is reserved durably: ask again soon.
+  Result<std::uint32_t> take_seqs(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                                  std::size_t count, std::uint64_t kek_start_ms);
   /// The highest SEQ under a KEK of which we know that somebody has used it; 0 for none.
   [[nodiscard]] std::uint32_t seq_floor(const KekSpi& kek) const;
   /// Sender ids that may be handed out: replicated, ours, of the current SID epoch.
@@ -325,8 +325,9 @@ class Group {
     std::uint64_t change = 0;
     TimePoint until{};
   };
-  Status choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                    std::uint64_t kek_start_ms);
+  void choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                  std::uint64_t kek_start_ms);
+  [[nodiscard]] std::uint32_t seqs_ahead() const;
   std::map<KekSpi, Seq> seqs_;
 
   TimePoint next_head_save_{};

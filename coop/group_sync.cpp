@@ -18,7 +18,7 @@ constexpr std::chrono::seconds head_interval{20};
 constexpr std::chrono::seconds old_after{600};
 constexpr std::size_t differences_reported_max = 16;
 constexpr unsigned stamp_counter_bits = 16;
-constexpr std::uint32_t seqs_ahead = 64 * seq_slots;  // reserved at once
+constexpr std::uint32_t seq_tick_ms = 250;  // docs/coop-protocol.md section 7.3
 
 }  // namespace
 
@@ -155,46 +155,51 @@ std::uint32_t Group::seq_floor(const KekSpi& kek) const {
   const auto own = seqs_.find(kek);
   const Item* item = replica_.find({Kind::seq, to_bytes(kek)});
   const std::uint32_t reserved = item == nullptr ? 0 : Reader(item->value.view()).u32();
-  const std::uint32_t used_by_others = reserved > seqs_ahead ? reserved - seqs_ahead : 0;
+  const std::uint32_t used_by_others = reserved > seqs_ahead() ? reserved - seqs_ahead() : 0;
   return std::max(own == seqs_.end() ? 0 : own->second.used, used_by_others);
 }
 
-/// A number is used when it can't be used again: our disk knows that it may have been, and so do
-/// the reachable peers. Those are not waited for long, as time alone keeps numbers above the used.
-Result<std::uint32_t> Group::take_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                                      std::uint64_t kek_start_ms) {
+/// So many are reserved at once. Who takes over begins above all that the one before had reserved,
+/// and no sooner than after `dead`: so half of what time adds meanwhile, lest numbers run away.
+std::uint32_t Group::seqs_ahead() const {
+  const auto ticks = static_cast<std::uint32_t>(options_.timers.dead.count()) / seq_tick_ms;
+  return std::clamp(ticks / 2, 4u, 64u) * seq_slots;
+}
+
+/// Numbers are used when they can't be used again: our disk knows that they may have been, and so
+/// do the reachable peers. Those are not waited for long, as time alone keeps numbers above others.
+Result<std::uint32_t> Group::take_seqs(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                                       std::size_t count, std::uint64_t kek_start_ms) {
+  const ItemKey id{Kind::seq, to_bytes(kek)};
   Seq& seq = seqs_[kek];
-  if (seq.next == 0) COHORT_CHECK(choose_seq(now, kek, last_used, kek_start_ms));
+  if (seq.next == 0) choose_seq(now, kek, last_used, kek_start_ms);
+  const auto last = static_cast<std::uint32_t>(seq.next + (count - 1) * seq_slots);
+  if (last + seqs_ahead() / 4 > seq.reserved) {
+    if (seq.held == seq.reserved) seq.until = now + options_.timers.announce;
+    COHORT_CHECK(put(now, id, Writer().u32(last + seqs_ahead()).view()));
+    seq.reserved = last + seqs_ahead();
+    seq.change = replica_.last_change();
+  }
   const bool overdue = now >= seq.until && replica_.dirty().empty();
   if (held_by_reachable(seq.change) || overdue) seq.held = seq.reserved;
-  if (seq.next > seq.held) return fail(coop_seq_waits);
-  return seq.used = std::exchange(seq.next, 0);
+  if (last > seq.held) return fail(coop_seq_waits);
+  seq.used = last;
+  return std::exchange(seq.next, 0);
 }
 
 /// Above all that is known to be reserved by others. Once only for each number: two servers that
 /// went above each other's reservations again and again would never come to send.
-Status Group::choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
-                         std::uint64_t kek_start_ms) {
-  constexpr std::uint32_t low = 16 * seq_slots;
-  const ItemKey id{Kind::seq, to_bytes(kek)};
+void Group::choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
+                       std::uint64_t kek_start_ms) {
   Seq& seq = seqs_[kek];
-  if (const Item* item = replica_.find(id)) {
+  if (const Item* item = replica_.find({Kind::seq, to_bytes(kek)})) {
     const std::uint32_t known = Reader(item->value.view()).u32();
     if (known > seq.reserved) {
       seq.used = std::max(seq.used, known);
       seq.held = seq.reserved = known;
     }
   }
-  const std::uint32_t next =
-      next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
-  if (next + low > seq.reserved) {
-    if (seq.held == seq.reserved) seq.until = now + options_.timers.announce;
-    COHORT_CHECK(put(now, id, Writer().u32(next + seqs_ahead).view()));
-    seq.reserved = next + seqs_ahead;
-    seq.change = replica_.last_change();
-  }
-  seq.next = next;
-  return {};
+  seq.next = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
 }
 
 // ---- disk ---------------------------------------------------------------------------------------

@@ -83,10 +83,11 @@ class KeyAuthority {
   /// The group's time, in ms: the same at all key servers.
   [[nodiscard]] virtual std::uint64_t group_time_ms(TimePoint now) const = 0;
 
-  /// The SEQ for the next GROUPKEY-PUSH under a KEK, above all used by anybody; or why there is
-  /// none at this moment: it is then being reserved.
-  virtual Result<std::uint32_t> next_seq(TimePoint now, const KekSpi& kek, TimePoint kek_made,
-                                         std::uint32_t last_used) = 0;
+  /// The SEQs for the next `count` GROUPKEY-PUSH messages under a KEK, above all used by anybody;
+  /// or why there are none at this moment: they are then being reserved.
+  virtual Result<std::vector<std::uint32_t>> next_seqs(TimePoint now, const KekSpi& kek,
+                                                       TimePoint kek_made, std::uint32_t last_used,
+                                                       std::size_t count) = 0;
   /// A SEQ that somebody has used under the KEK, or 0: newcomers need accept nothing up to it.
   [[nodiscard]] virtual std::uint32_t seq_floor(const KekSpi& kek) const = 0;
   /// `count` sender ids that nobody has, durably spent, or why there are none now: what brings more

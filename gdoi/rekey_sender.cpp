@@ -130,34 +130,39 @@ void RekeySender::announce(const Rekey& rekey) const {
          fmt::format("{}", rekey.sent.empty() ? rekey.under->seq : rekey.sent.front().first)}}});
 }
 
-Status RekeySender::take_seq(TimePoint now, RekeySa& under) const {
-  if (KeyAuthority* const authority = state_.options.authority; authority != nullptr) {
-    COHORT_TRY(under.seq, authority->next_seq(now, under.kek.spi, under.made, under.seq));
-  } else {
-    ++under.seq;
-  }
-  return {};
+Result<std::vector<std::uint32_t>> RekeySender::take_seqs(TimePoint now, const RekeySa& under,
+                                                          std::size_t count) const {
+  if (KeyAuthority* const authority = state_.options.authority; authority != nullptr)
+    return authority->next_seqs(now, under.kek.spi, under.made, under.seq, count);
+  std::vector<std::uint32_t> seqs;
+  for (std::uint32_t seq = under.seq + 1; seqs.size() < count; ++seq) seqs.push_back(seq);
+  return seqs;
 }
 
 /// The datagrams of one transmission, each with a SEQ of its own.
 Result<std::vector<RekeySender::Outgoing>> RekeySender::prepare(TimePoint now, Rekey& rekey) {
   const auto key = state_.options.rekey_signing_key.public_key();
+  std::vector<std::pair<std::size_t, PushContent>> contents;
+  for (std::size_t i = 0; i < rekey.plans.size(); ++i)
+    if (auto content = make_push(rekey.plans[i], context(now, rekey.to_ours)))
+      contents.emplace_back(i, std::move(*content));
   std::vector<Outgoing> prepared;
-  for (std::size_t i = 0; i < rekey.plans.size(); ++i) {
-    const auto content = make_push(rekey.plans[i], context(now, rekey.to_ours));
-    if (!content) continue;
-    COHORT_CHECK(take_seq(now, *rekey.under));
-    if (content->sa && content->sa->gap && content->sa->gap->group_time_ms) {
+  if (contents.empty()) return prepared;
+  COHORT_TRY(const auto seqs, take_seqs(now, *rekey.under, contents.size()));
+  for (std::size_t at = 0; at < contents.size(); ++at) {
+    const auto& [plan, content] = contents[at];
+    rekey.under->seq = seqs[at];
+    if (content.sa && content.sa->gap && content.sa->gap->group_time_ms) {
       state_.time_told = now;
       state_.told_offset_ms =
-          static_cast<std::int64_t>(*content->sa->gap->group_time_ms) - ms_of(now);
+          static_cast<std::int64_t>(*content.sa->gap->group_time_ms) - ms_of(now);
     }
-    auto ready = prepare_push(rekey.under->kek, rekey.under->seq, *content, signature_size(key));
+    auto ready = prepare_push(rekey.under->kek, seqs[at], content, signature_size(key));
     if (!ready) continue;
-    rekey.sent.emplace_back(ready->seq, i);
+    rekey.sent.emplace_back(ready->seq, plan);
     Outgoing out;
     out.rekey = rekey.id;
-    out.plan = i;
+    out.plan = plan;
     out.push = std::move(*ready);
     out.under = rekey.under;
     out.again = rekey.rounds_done != 0;
@@ -198,7 +203,6 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
   const std::size_t sent_before = rekey.sent.size();
   auto prepared = prepare(now, rekey);
   if (!prepared) {
-    rekey.sent.resize(sent_before);
     rekey.next = now + seq_retry;
     return;
   }

@@ -90,7 +90,8 @@ class RekeySender {
   Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why,
                bool to_ours);
   [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
-  Status take_seq(TimePoint now, RekeySa& under) const;
+  [[nodiscard]] Result<std::vector<std::uint32_t>> take_seqs(TimePoint now, const RekeySa& under,
+                                                             std::size_t count) const;
   void round(TimePoint now, Rekey& rekey);
   [[nodiscard]] Result<std::vector<Outgoing>> prepare(TimePoint now, Rekey& rekey);
   [[nodiscard]] bool store_seqs(TimePoint now, Rekey& rekey, std::uint32_t seq_before,

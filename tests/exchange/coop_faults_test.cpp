@@ -122,7 +122,7 @@ TEST_F(CoopFaults, NoSeqIsUsedThatTheDiskDoesNotKnow) {
   ASSERT_TRUE(settle(0));
   const coop::KekSpi kek{4, 5, 6};
   const std::uint64_t begun = pseudotime(0);
-  const auto take = [&] { return servers[0]->group()->take_seq(net.now(), kek, 0, begun); };
+  const auto take = [&] { return servers[0]->group()->take_seqs(net.now(), kek, 0, 1, begun); };
   EXPECT_FALSE(take());  // reserved, but the other one does not know it yet
   net.run_for(seconds(1));
   std::uint32_t last = 0;
@@ -137,10 +137,55 @@ TEST_F(CoopFaults, NoSeqIsUsedThatTheDiskDoesNotKnow) {
   servers[0]->host.store.broken = false;
   ASSERT_TRUE(start(0));
   (void)take();
-  net.run_for(seconds(8));
+  net.run_for(seconds(1));
   const auto seq = take();
   ASSERT_TRUE(seq);
   EXPECT_GT(*seq, last);
+}
+
+// A rekey in many datagrams is sent at once or not at all.
+TEST_F(CoopFaults, AsManySeqsAsARekeyNeedsAreReservedAtOnce) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  const coop::KekSpi kek{1, 1, 1};
+  const std::uint64_t begun = pseudotime(0);
+  const auto take = [&](std::size_t count) {
+    return servers[0]->group()->take_seqs(net.now(), kek, 0, count, begun);
+  };
+  EXPECT_FALSE(take(3));
+  EXPECT_FALSE(take(500));
+  net.run_for(seconds(1));
+  const auto many = take(500);
+  ASSERT_TRUE(many);
+  auto next = take(1);
+  if (!next) {
+    net.run_for(seconds(1));
+    next = take(1);
+  }
+  ASSERT_TRUE(next);
+  EXPECT_GT(*next, *many + 499 * coop::seq_slots);
+}
+
+// Each takeover begins above what was reserved before: that must not outrun time.
+TEST_F(CoopFaults, SeqStaysNearTimeThroughManyTakeovers) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  const coop::KekSpi kek{2, 2, 2};
+  const std::uint64_t begun = pseudotime(0);
+  std::uint32_t last = 0;
+  for (int round = 0; round < 20; ++round) {
+    for (std::size_t at = 0; at < 2; ++at) {
+      (void)servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun);
+      net.run_for(seconds(4));  // a takeover takes as long
+      if (const auto seq = servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun))
+        last = std::max(last, *seq);
+    }
+  }
+  const auto ticks = static_cast<std::uint32_t>((pseudotime(0) - begun) / 250);
+  EXPECT_GT(last, 0u);
+  EXPECT_LT(last, ticks * coop::seq_slots + 200);
 }
 
 TEST_F(CoopFaults, TwoWhoSendUnderOneKekDoNotOutbidEachOther) {
@@ -153,7 +198,7 @@ TEST_F(CoopFaults, TwoWhoSendUnderOneKekDoNotOutbidEachOther) {
   std::set<std::uint32_t> numbers;
   for (int i = 0; i < 40; ++i) {
     for (std::size_t at = 0; at < 2; ++at) {
-      const auto seq = servers[at]->group()->take_seq(net.now(), kek, 0, begun);
+      const auto seq = servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun);
       if (!seq) continue;
       ++used[at];
       EXPECT_TRUE(numbers.insert(*seq).second);

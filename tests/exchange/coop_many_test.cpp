@@ -47,7 +47,9 @@ TEST_F(CoopMany, EightServersAreElectedInOneOrder) {
   }
   EXPECT_NE(key(order[7]), first) << "generations go on";
   for (const std::size_t back : order)
-    if (!servers[back]->node) ASSERT_TRUE(start(back));
+    if (!servers[back]->node) {
+      ASSERT_TRUE(start(back));
+    }
   ASSERT_TRUE(settle(order[7])) << "nobody pre-empts";
   for (std::size_t i = 1; i < 8; ++i) EXPECT_EQ(key(i), key(0)) << i;
 }

@@ -479,10 +479,10 @@ TEST_F(CoopState, SeqRisesAcrossFailoverAndPartition) {
   const std::uint64_t begun = servers[0]->group()->time().now_ms(net.now());
   std::uint32_t last = 0;
   const auto take = [&](std::size_t at) {
-    auto seq = servers[at]->group()->take_seq(net.now(), kek, 0, begun);
+    auto seq = servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun);
     if (!seq) {  // a reservation is on its way to the other one
       net.run_for(seconds(1));
-      seq = servers[at]->group()->take_seq(net.now(), kek, 0, begun);
+      seq = servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun);
     }
     ASSERT_TRUE(seq);
     EXPECT_GT(*seq, last);
