@@ -35,10 +35,9 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
 }
 
 void Pipeline::use(const CompiledPolicy* policy) {
-  // The one before is still there: whoever made it waits until we have let it go.
-  const bool other = lookup_.policy == nullptr || lookup_.policy->selectors != policy->selectors;
+  // The one before may be gone already: we reported quiescence after it was retired.
   lookup_.policy = policy;
-  if (other) lookup_.forget();
+  lookup_.forget();
 }
 
 void Pipeline::tidy() {

@@ -59,8 +59,8 @@ struct alignas(64) CompiledEntry {
 
 /// A snapshot as the workers read it: immutable while any of them may.
 struct CompiledPolicy {
-  /// Shared with the policy before where only keys, actions or SAs are others: what is remembered
-  /// of flows then stays right, for it says which entry, not what is done.
+  /// Shared with the policy before where only keys, actions or SAs are others: they are dear to
+  /// build, and what they say is which entry, not what is done.
   std::shared_ptr<const SelectorTable> selectors;
   std::vector<PolicyEntry> entries_as_given;  ///< for the rare walk over fragments' candidates
   std::vector<CompiledEntry> entries;

@@ -470,7 +470,7 @@ TEST(Policy, AChangeIsForgottenByNoFlow) {
   EXPECT_EQ(lab.inside({plain}).forwards.at("encrypted"), 1u);
 }
 
-// The selectors are then shared by both policies, and what is remembered of flows stays.
+// The selectors are then shared by both policies.
 TEST(Policy, AKnownFlowFollowsAnotherActionUnderTheSameSelectors) {
   Lab lab;
   lab.apply(table_policy());
