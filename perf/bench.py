@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -300,6 +301,8 @@ def other_tables(options):
 
 
 def main():
+    # What was borrowed is given back, also when we are told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     with Priority(), Hugepages(wanted=128):
         if options.rekey or options.cores:

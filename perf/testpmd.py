@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -205,6 +206,8 @@ def headline(bench, options):
 def main():
     options = arguments()
     own_network()
+    # What was borrowed is given back, also when we are told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="cohort-testpmd-"))
     result = {}
     try:
