@@ -7,7 +7,6 @@ namespace cohort::gdoi {
 namespace {
 
 constexpr std::size_t seen_max = 1024;
-constexpr std::uint64_t accepted_per_refused = 16;
 
 Duration up_to(Random& random, Duration limit) {
   return Duration(
@@ -26,7 +25,7 @@ bool TimeDoubt::look(const dataplane::SaUsage& usage, std::uint16_t window_ms) {
   const std::uint64_t accepted = usage.packets_in - seen.packets_in;
   const std::uint64_t refused = usage.replay_drops - seen.replay_drops;
   seen = {usage.packets_in, usage.replay_drops};
-  if (refused > 0 && refused * accepted_per_refused >= accepted) return true;
+  if (refused > accepted) return true;
   return accepted > 0 && usage.time_skew_ms && std::abs(*usage.time_skew_ms) > window_ms / 2;
 }
 

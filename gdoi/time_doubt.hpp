@@ -8,10 +8,12 @@
 namespace cohort::gdoi {
 
 /// Tells when what comes under SAs that go by time is a reason to ask the key server for the
-/// group's time: a good part of the packets is out of the window, or the authentic ones are half a
-/// window away on the whole. Packets out of the window are not authenticated, and any member
-/// can pose as another: so they move no clock, and the question waits a random time, with a pause
-/// after it that doubles while asking does not help.
+/// group's time: most packets are out of the window, or the authentic ones are half a window away
+/// on the whole. As long as most are accepted, and fit, our clock is the others' clock: what is
+/// refused then is old, and old packets that somebody plays to us again, which is what the window
+/// is for, shall cost no registrations. Packets out of the window are not authenticated, and any
+/// member can pose as another: so they move no clock, and the question waits a random time, with a
+/// pause after it that doubles while asking does not help.
 class TimeDoubt {
  public:
   /// `wait`: the first pause, and what the random time is drawn from; 0 turns it off.

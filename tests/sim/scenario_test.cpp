@@ -372,6 +372,7 @@ GroupOptions options_by_time(unsigned members) {
   return options;
 }
 
+/// Nor do old packets that somebody plays to them again.
 TEST(Group, ByTimeDriftingAndSteppingClocksCostNothing) {
   auto options = options_by_time(4);
   // Nothing but the time is told meanwhile.
