@@ -296,6 +296,8 @@ Result<MemberKeys::Change> MemberKeys::update(TimePoint now,
     }
     if (sa->replay_window) entry.replay_window = sa->replay_window;
     added.at(sa->spi).replay_window = entry.replay_window;
+    if (const auto had = teks_.find(sa->spi); had != teks_.end() && had->second.deleted())
+      drop(sa->spi);  // it is only kept for reception
     if (!teks_.contains(sa->spi)) {
       const bool spent = !holds_sender_id() || !may_count_anew(sa->spi);
       if (dataplane::shape_of(sa->suite).aead && sa->may_send && spent) {
@@ -337,6 +339,8 @@ void MemberKeys::drop(std::uint32_t spi) {
 /// starts over, and until we have registered again its traffic is dropped, not sent in clear.
 void MemberKeys::delete_teks(TimePoint when, TimePoint now, const DeletePayload& del,
                              Change& change) {
+  const bool starts_over = change.kek_deleted || std::any_of(del.spis.begin(), del.spis.end(),
+                                                             [](ByteView o) { return is_zero(o); });
   std::vector<std::uint32_t> gone;
   for (auto& [own_spi, tek] : teks_) {
     const std::uint32_t spi = own_spi;  // a lambda can't capture a structured binding
@@ -345,10 +349,36 @@ void MemberKeys::delete_teks(TimePoint when, TimePoint now, const DeletePayload&
     });
     if (!meant) continue;
     ++change.deleted_teks;
-    tek.delete_at = when;
+    if (starts_over || !tek.deleted()) tek.delete_at = when;
     if (when <= now) gone.push_back(spi);
   }
-  if (!gone.empty()) (void)expire(now);
+  if (gone.empty()) return;
+  if (!starts_over) keep_for_reception(now, gone);
+  (void)expire(now);
+}
+
+/// The others hear of a Delete earlier or later than we do, and until then they send with the keys
+/// that it names: a line that was in front of the one that follows it keeps its place so long. If
+/// we have another key for all that such a key has protected, we stop sending with it at once, and
+/// receive on it for the activation delay, which is what a rekey may take to reach everybody.
+void MemberKeys::keep_for_reception(TimePoint now, const std::vector<std::uint32_t>& spis) {
+  for (const std::uint32_t spi : spis) {
+    MemberTek& tek = teks_.at(spi);
+    if (!tek.deleted() && !tek.own_sender_ids) tek.own_sender_ids = sender_ids_;
+    tek.receive_only_now = true;
+  }
+  for (const std::uint32_t spi : spis) {
+    const bool followed = std::all_of(
+        entries_.begin(), entries_.end(),
+        [&](const MemberEntry& entry) { return !names(entry, spi) || send_spi(entry, now) != 0; });
+    MemberTek& tek = teks_.at(spi);
+    if (!followed) tek.delete_at = now;
+    if (followed && *tek.delete_at <= now) tek.delete_at = now + activation_delay_;
+  }
+  // With nothing left to send with, the group starts over.
+  if (std::any_of(teks_.begin(), teks_.end(), [](const auto& t) { return !t.second.deleted(); }))
+    return;
+  for (auto& [spi, tek] : teks_) tek.delete_at = now;
 }
 
 void MemberKeys::delete_exclusions(const DeletePayload& del) {

@@ -21,12 +21,15 @@ struct MemberTek {
   bool may_send = true, may_receive = true;
   std::optional<std::uint16_t> replay_window;  ///< as the key server said
   std::optional<std::uint16_t> time_window;    ///< in ms, if it goes by time
-  /// Not in the latest registration: others may still send with it, we don't.
+  /// Not in the latest registration, or deleted: others may still send with it, we don't.
   bool receive_only_now = false;
   /// With `receive_only_now`: the sender ids that we had for it. Those of a later registration may
   /// be another member's under this key.
   std::optional<GrantedSenderIds> own_sender_ids;
   std::optional<TimePoint> delete_at;
+
+  /// By a Delete that is in force: what is left is to receive what others still send with it.
+  [[nodiscard]] bool deleted() const { return receive_only_now && delete_at.has_value(); }
 };
 
 /// A line of the downloaded policy with its TEKs, older first.
@@ -115,6 +118,7 @@ class MemberKeys {
                     bool same_kek);
   void reorder(const OfferedPolicy& policy);
   void delete_teks(TimePoint when, TimePoint now, const DeletePayload& del, Change& change);
+  void keep_for_reception(TimePoint now, const std::vector<std::uint32_t>& spis);
   void delete_exclusions(const DeletePayload& del);
   void retire(const MemberTek& tek);
   void drop(std::uint32_t spi);

@@ -100,7 +100,7 @@ TEST_F(Change, a_rekey_to_counter_mode_without_a_sender_id_brings_a_registration
   ASSERT_TRUE(register_all());
   policy.sas[0].suite = dataplane::Suite::aes_128_gcm_16;
   ASSERT_TRUE(server.role().update_policy(net.now(), policy));
-  net.run_for(50s);
+  net.run_for(80s);
   EXPECT_EQ(status(member).registrations_succeeded, 2u);
   EXPECT_EQ(sending(member), current_spis(server)) << log();
   EXPECT_FALSE(installed(member).sas[0].sender_ids.empty());

@@ -182,17 +182,23 @@ TEST(Rekey, ThatAMemberNeverHearsMakesItRegisterInTime) {
   EXPECT_TRUE(scenario.group.member(2).dataplane.can_send());
 }
 
+/// Members hear of a change one after the other: which packets are on their way then is chance.
 TEST(Policy, ChangeLosesNoPacket) {
-  Scenario scenario(scenario_options(4, milliseconds(20)));
-  scenario.settle();
-  scenario.lose_nothing();
-  for (unsigned variant = 1; variant <= 4; ++variant) {
-    scenario.group.update_policy(variant_of(scenario.group.policy(), variant));
-    scenario.group.run_for(rekey_bound(scenario.group.options()) +
-                           scenario.group.policy().deactivation_delay);
-    EXPECT_TRUE(scenario.group.converged()) << variant << ": " << scenario.group.describe();
+  for (unsigned seed = 1; seed <= 20; ++seed) {
+    auto options = scenario_options(4, milliseconds(20));
+    options.seed = seed;
+    Scenario scenario(options);
+    scenario.settle();
+    scenario.lose_nothing();
+    for (unsigned variant = 1; variant <= 4; ++variant) {
+      scenario.group.update_policy(variant_of(scenario.group.policy(), variant));
+      scenario.group.run_for(rekey_bound(scenario.group.options()) +
+                             scenario.group.policy().deactivation_delay);
+      EXPECT_TRUE(scenario.group.converged()) << variant << ": " << scenario.group.describe();
+    }
+    EXPECT_EQ(scenario.registrations(), 4u);
+    if (testing::Test::HasFailure()) return;
   }
-  EXPECT_EQ(scenario.registrations(), 4u);
 }
 
 TEST(KeyServer, RestartedMidRekeyGoesOnWithTheSameKeys) {

@@ -1,5 +1,6 @@
 #include "gdoi/member_keys.hpp"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "gdoi/algorithms.hpp"
@@ -266,6 +267,74 @@ TEST_F(MemberKeysTest, a_full_memory_of_dropped_keys_takes_none_before_other_sen
   ASSERT_TRUE(change) << change.error().text();
   EXPECT_FALSE(change->lacks_sender_id);
   EXPECT_TRUE(keys.teks().contains(spi));
+}
+
+// Others hear of the Delete later, and send with what it names until then.
+TEST_F(MemberKeysTest, a_deleted_key_that_another_follows_receives_for_the_activation_delay) {
+  Offer first;
+  offer_kek(first, 1, true);
+  first.policy.activation_delay = 20s;
+  offer_tek(first, 0x1000);
+  std::get<OfferedSa>(first.policy.items[0]).entry.selector.source =
+      Prefix::parse("10.0.0.0/28").value();
+  offer_tek(first, 0x2000);  // for all that the line in front of it protects
+  ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+  PushContent content;
+  content.deletes = {delete_tek(0x1000)};
+  for (const auto again : {0s, 10s}) {  // a retransmission adds no time
+    const auto change = keys.update(start + again, std::nullopt, content, kek_spi(1));
+    ASSERT_TRUE(change) << change.error().text();
+    const auto lines = keys.snapshot(start + again).policy;
+    ASSERT_EQ(lines.size(), 2u);
+    EXPECT_EQ(lines[0].send_spi, 0x2000u);
+    for (const auto& line : lines)
+      EXPECT_NE(std::find(line.receive_spis.begin(), line.receive_spis.end(), 0x1000u),
+                line.receive_spis.end());
+  }
+  EXPECT_EQ(keys.next_change(start + 10s), start + 20s);
+  EXPECT_TRUE(keys.expire(start + 20s));
+  EXPECT_FALSE(keys.teks().contains(0x1000));
+  EXPECT_EQ(keys.entries().size(), 1u);
+}
+
+TEST_F(MemberKeysTest, a_deleted_key_does_not_stay_when_nothing_is_left_to_send_with) {
+  for (const bool zero : {false, true}) {
+    Offer first;
+    offer_kek(first, 1, true);
+    first.policy.activation_delay = 20s;
+    offer_tek(first, 0x1000);
+    offer_tek(first, 0x2000);
+    ASSERT_TRUE(keys.install(start, first.policy, first.kd, 0u));
+    PushContent content;
+    content.deletes = {delete_tek(0x1000)};
+    ASSERT_TRUE(keys.update(start, std::nullopt, content, kek_spi(1)));
+    EXPECT_TRUE(keys.teks().contains(0x1000));
+    content.deletes = {delete_tek(zero ? 0 : 0x2000)};
+    const auto change = keys.update(start + 1s, std::nullopt, content, kek_spi(1));
+    ASSERT_TRUE(change);
+    EXPECT_TRUE(change->all_teks_deleted);
+    EXPECT_TRUE(keys.teks().empty());
+    ASSERT_EQ(keys.entries().size(), 1u) << "dropped, not in clear";
+    EXPECT_EQ(keys.snapshot(start + 1s).policy.at(0).send_spi, 0u);
+  }
+}
+
+TEST_F(MemberKeysTest, a_deleted_key_that_is_offered_again_does_not_count_anew) {
+  register_for(0x1000, 1, 7);
+  Offer next;
+  next.policy.activation_delay = 20s;
+  offer_counter_tek(next, 0x2000);
+  ASSERT_TRUE(push(std::move(next), {}, 1));
+  PushContent content;
+  content.deletes = {delete_tek(0x1000)};
+  ASSERT_TRUE(keys.update(start, std::nullopt, content, kek_spi(1)));
+  EXPECT_EQ(sender_ids_of(0x1000), std::vector{7u});
+  Offer again;
+  offer_counter_tek(again, 0x1000);
+  const auto change = push(std::move(again), {}, 1);
+  ASSERT_TRUE(change) << change.error().text();
+  EXPECT_TRUE(change->lacks_sender_id);
+  EXPECT_FALSE(keys.teks().contains(0x1000));
 }
 
 TEST(PushSize, of_what_cannot_be_divided_is_bounded_when_it_is_configured) {
