@@ -22,6 +22,12 @@ Secret part(const Secret& material, std::size_t from, std::size_t octets) {
   return Secret(material.view().subspan(from, octets));
 }
 
+bool is_of(const GroupTek& tek, const KeyLine& line) {
+  return tek.sa_number == line.sa_number && tek.tek.suite == line.suite &&
+         tek.lifetime == line.lifetime && tek.tek.replay == line.replay &&
+         tek.entries == line.entries;
+}
+
 }  // namespace
 
 /// Tells the authority what needs keys.
@@ -170,6 +176,12 @@ std::set<std::uint32_t> KsGroup::take_teks(TimePoint now, KeyPlan& plan, bool fi
   const Duration delay =
       std::max<Duration>(state_.policy().deactivation_delay,
                          state_.policy().activation_delay + std::chrono::seconds{1});
+  // A key whose line is still there is over, or not made yet, by the pseudotime. When that has been
+  // put right, our clock had another end for it.
+  std::erase_if(keys.teks, [&](const GroupTek& tek) {
+    return !planned.contains(tek.tek.spi) &&
+           std::ranges::any_of(lines_, [&](const KeyLine& line) { return is_of(tek, line); });
+  });
   for (GroupTek& tek : keys.teks) {
     if (planned.contains(tek.tek.spi) || tek.delete_at) continue;
     tek.superseded = now;  // the policy has lost its line

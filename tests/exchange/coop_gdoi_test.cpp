@@ -140,6 +140,12 @@ class CoopGdoi : public GdoiDialogue {
     return sum;
   }
 
+  /// The keys that a server hands out.
+  [[nodiscard]] std::set<std::uint32_t> spis(std::size_t i) const {
+    std::set<std::uint32_t> out;
+    for (const auto& tek : ks[i].status(net.now()).teks) out.insert(tek.spi);
+    return out;
+  }
   /// What every member sends with, every other member must be able to read.
   void check_readable() {
     for (Member& from : members) {
@@ -409,6 +415,19 @@ TEST_F(CoopGdoi, AllServersRestartAndTheGroupGoesOn) {
   EXPECT_EQ(ks[1].status(net.now()).members.size(), 4u);
   watch(seconds(300));
   EXPECT_EQ(registrations(), 4u);
+}
+
+// A server that comes back with an estimate far below the group's time has keys that are over.
+TEST_F(CoopGdoi, AKeyEndsWhenThePseudotimeIsPutRight) {
+  make(2, 2);
+  net.run_for(seconds(30));
+  ks[1].node.reset();
+  net.run_for(seconds(100));  // the first key's life is over
+  net.clock.step_wall(-seconds(200));
+  ASSERT_TRUE(start(1));
+  ASSERT_TRUE(net.run_until([&] { return ready(); }, seconds(30)));
+  net.run_for(seconds(1));
+  EXPECT_EQ(spis(1), spis(0));
 }
 
 TEST_F(CoopGdoi, RandomKeysMergeByTheUnion) {
