@@ -309,6 +309,17 @@ void LifetimeOracle::on_installed(const Host&, const dataplane::Snapshot& snapsh
       longest = std::max<Duration>(longest, policy.lifetime);
     const auto known = remaining.find(sa.spi);
     ends_[sa.spi] = group_.now() + (known == remaining.end() ? longest : known->second);
+    if (known == remaining.end()) guessed_.insert(sa.spi);
+  }
+}
+
+/// A server that died before its rekey arrived tells the end of its keys when it is back.
+void LifetimeOracle::ask_again(TimePoint now) {
+  for (std::size_t i = 0; i < group_.servers() && !guessed_.empty(); ++i) {
+    const auto* status = group_.server_status(i);
+    if (!status) continue;
+    for (const auto& tek : status->teks)
+      if (guessed_.erase(tek.spi) != 0) ends_[tek.spi] = now + tek.remaining;
   }
 }
 
@@ -325,6 +336,7 @@ Duration LifetimeOracle::restart_error() const {
 }
 
 void LifetimeOracle::on_tick(TimePoint now) {
+  ask_again(now);
   // Whose wall clock goes back thinks that less time has passed while it was down.
   const auto restarts = restart_error() + (group_.time_bent() ? group_.downtime() : Duration(0));
   Duration pause{0};
@@ -397,6 +409,7 @@ void TrafficOracle::on_packet_done(const Host& at, const EspPacket& packet, Fate
   const auto held = held_.find(&at);
   if (held == held_.end() || !held->second.contains(packet.spi)) return;
   if (group_.withdrawn().contains(packet.spi) || group_.time_bent()) return;
+  if (lifetimes_.guessed(packet.spi)) return;
   if (now + end_slack + lifetimes_.restart_error() >= lifetimes_.end_of(packet.spi)) return;
   group_.judge().accuse(oracle::unreadable, now,
                         fmt::format("{} can no longer read SPI {:08x} ({}), which it had and "

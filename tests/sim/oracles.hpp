@@ -124,13 +124,18 @@ class LifetimeOracle final : public Observer {
   void on_tick(TimePoint now) override;
   /// When the key ends, by what its server said when it was first seen; never if unknown.
   [[nodiscard]] TimePoint end_of(std::uint32_t spi) const;
+  /// Nobody who could say it was up: end_of() is the latest that it can be.
+  [[nodiscard]] bool guessed(std::uint32_t spi) const { return guessed_.contains(spi); }
   /// How far from that a key server's idea may be, since it knows the time of before its restarts
   /// to the second only.
   [[nodiscard]] Duration restart_error() const;
 
  private:
+  void ask_again(TimePoint now);
+
   Group& group_;
   std::map<std::uint32_t, TimePoint> ends_;
+  std::set<std::uint32_t> guessed_;
 };
 
 /// What a member could read once it can read until the key's end, unless the key was withdrawn:
