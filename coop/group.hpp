@@ -307,7 +307,9 @@ class Group {
   [[nodiscard]] static LeaseId id_of(const Lease& lease) { return {lease.sid_epoch, lease.first}; }
   std::map<LeaseId, OwnSids> sids_;
   bool sids_proven_ = false;  // our disk is the latest, or we have skipped what it may lack
-  std::uint32_t begun_sid_epoch_ = 0;  // by us, in this run
+  EpochId begun_space_{};     // the last epoch of ours, in this run, that divides the space anew
+  [[nodiscard]] bool began_space() const;
+  void leave_space();
   /// Own leases as the head on the disk limits them.
   std::map<LeaseId, gdoi::SpendingLimit> spending_;
   /// Leases that we go on with as a copy of our disk has them: up to which id.
@@ -324,6 +326,7 @@ class Group {
     std::uint32_t next = 0;      // chosen, and not yet used since it is not held; or 0
     std::uint64_t change = 0;
     TimePoint until{};
+    TimePoint stale{};  // who wants `next` has given up by then
   };
   void choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
                   std::uint64_t kek_start_ms);

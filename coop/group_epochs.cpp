@@ -152,7 +152,7 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
   store_epoch(now, made);
   if (made.sid_epoch == made.number) {
     lease_new_space(now, made);
-    begun_sid_epoch_ = made.sid_epoch;
+    begun_space_ = made.id;
   }
   preparing_ = Preparing{made.id, replica_.last_change(), now + options_.timers.dead, {}};
   if (purges(cause))
@@ -358,6 +358,8 @@ void Group::adopt(TimePoint now, const EpochId& id) {
   const Epoch& next = epochs_.at(id);
   if (before != nullptr) left_ms_[before->id] = now_ms(now);
   const bool new_space = before == nullptr || before->sid_epoch != next.sid_epoch;
+  if (before != nullptr && before->purge != next.purge && !next.descends_from(before->id))
+    leave_space();
   left_ms_.erase(id);
   current_ = id;
   if (new_space) {

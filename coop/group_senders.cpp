@@ -62,12 +62,27 @@ void Group::drop_old_leases() {
   std::erase_if(sids_, [&](const auto& entry) { return entry.first.first != sid_epoch(); });
 }
 
+/// A SID epoch begins where all registrations of before end, so that epoch's id is its name.
+bool Group::began_space() const {
+  return epoch() != nullptr && epoch()->purge == begun_space_;
+}
+
+/// Somebody else's group is in force now, whose SID epoch may have the same number. What we have
+/// handed out in it, before we lost our disk and began another, others may know better.
+void Group::leave_space() {
+  sids_.clear();
+  if (restoring_) return;
+  spending_.clear();
+  resumed_.clear();
+  sids_proven_ = false;
+}
+
 bool Group::surely_unused(const Lease& lease) const {
-  return sids_proven_ || lease.sid_epoch == begun_sid_epoch_ || resumed_.contains(id_of(lease));
+  return sids_proven_ || began_space() || resumed_.contains(id_of(lease));
 }
 
 bool Group::sids_surely_unused() const {
-  return sids_proven_ || (begun_sid_epoch_ != 0 && begun_sid_epoch_ == sid_epoch()) ||
+  return sids_proven_ || began_space() ||
          std::any_of(resumed_.begin(), resumed_.end(),
                      [&](const auto& entry) { return entry.first.first == sid_epoch(); });
 }

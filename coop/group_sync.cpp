@@ -172,7 +172,7 @@ Result<std::uint32_t> Group::take_seqs(TimePoint now, const KekSpi& kek, std::ui
                                        std::size_t count, std::uint64_t kek_start_ms) {
   const ItemKey id{Kind::seq, to_bytes(kek)};
   Seq& seq = seqs_[kek];
-  if (seq.next == 0) choose_seq(now, kek, last_used, kek_start_ms);
+  if (seq.next == 0 || now >= seq.stale) choose_seq(now, kek, last_used, kek_start_ms);
   const auto last = static_cast<std::uint32_t>(seq.next + (count - 1) * seq_slots);
   if (last + seqs_ahead() / 4 > seq.reserved) {
     if (seq.held == seq.reserved) seq.until = now + options_.timers.announce;
@@ -188,7 +188,8 @@ Result<std::uint32_t> Group::take_seqs(TimePoint now, const KekSpi& kek, std::ui
 }
 
 /// Above all that is known to be reserved by others. Once only for each number: two servers that
-/// went above each other's reservations again and again would never come to send.
+/// went above each other's reservations again and again would never come to send. But what was
+/// chosen for a rekey that was given up is soon below what others send.
 void Group::choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
                        std::uint64_t kek_start_ms) {
   Seq& seq = seqs_[kek];
@@ -200,6 +201,7 @@ void Group::choose_seq(TimePoint now, const KekSpi& kek, std::uint32_t last_used
     }
   }
   seq.next = next_seq(std::max(seq.used, last_used), kek_start_ms, now_ms(now), slot());
+  seq.stale = now + options_.timers.dead;
 }
 
 // ---- disk ---------------------------------------------------------------------------------------

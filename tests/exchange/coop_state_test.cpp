@@ -17,6 +17,11 @@ coop::ItemKey member(int number) {
 
 class CoopState : public CoopGroup {
  protected:
+  void erase_disk(std::size_t of) {
+    for (int i = 0; i <= 65; ++i)
+      ASSERT_TRUE(servers[of]->host.store.remove("coop/" + to_hex(as_bytes("GETVPN")) + "/" +
+                                                 std::to_string(i)));
+  }
   void add_members(std::size_t at, int from, int count) {
     for (int i = from; i < from + count; ++i)
       ASSERT_TRUE(servers[at]->group()->put(net.now(), member(i), Bytes(150, 7)));
@@ -119,8 +124,7 @@ TEST_F(CoopState, DamagedStateIsRefusedWithAWayOut) {
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().is(coop::coop_corrupt_state));
   servers[1]->crash();
-  for (int i = 0; i <= 65; ++i)
-    ASSERT_TRUE(servers[1]->host.store.remove(name + std::to_string(i)));
+  erase_disk(1);
   ASSERT_TRUE(start(1));
   ASSERT_TRUE(settle(0));
   EXPECT_EQ(members(1), 200u);
@@ -469,6 +473,50 @@ TEST_F(CoopState, SenderIdsAreNotUsedTwiceAcrossARestart) {
   ASSERT_TRUE(
       net.run_until([&] { return !servers[0]->group()->sender_ids().empty(); }, seconds(10)));
   EXPECT_GE(servers[0]->group()->sender_ids()[0].first, before[0].end);
+}
+
+// What it began by itself, without its disk, has a SID epoch of the same number as the group's.
+TEST_F(CoopState, ALostDiskLendsNoSenderIdOfBeforeAgain) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  std::set<std::uint32_t> seen;
+  const auto take = [&] {
+    auto& group = *servers[1]->group();
+    ASSERT_TRUE(net.run_until([&] { return !group.sender_ids().empty(); }, seconds(30)));
+    const auto ids = group.take_sender_ids(net.now(), 3);
+    ASSERT_TRUE(ids);
+    for (const std::uint32_t id : *ids) EXPECT_TRUE(seen.insert(id).second) << id;
+  };
+  take();
+  ASSERT_TRUE(servers[0]->group()->refresh(net.now()));  // its epoch is above what is begun anew
+  net.run_for(seconds(5));
+  servers[1]->crash();
+  erase_disk(1);
+  part(0, 1);
+  ASSERT_TRUE(start(1));
+  ASSERT_TRUE(net.run_until([&] { return servers[1]->primary(); }, seconds(30)));
+  ASSERT_FALSE(servers[1]->group()->sender_ids().empty());
+  heal();
+  ASSERT_TRUE(settle(0));
+  take();
+}
+
+// A rekey may be given up while its number is waited for; the next one begins where time is.
+TEST_F(CoopState, SeqOfARekeyThatWasGivenUpIsNotUsedLater) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  const coop::KekSpi kek{1, 2, 3};
+  auto& primary = *servers[0]->group();
+  const std::uint64_t begun = primary.time().now_ms(net.now());
+  ASSERT_FALSE(primary.take_seqs(net.now(), kek, 0, 1, begun));
+  net.run_for(seconds(100));
+  (void)primary.take_seqs(net.now(), kek, 0, 1, begun);
+  net.run_for(seconds(1));
+  const auto seq = primary.take_seqs(net.now(), kek, 0, 1, begun);
+  ASSERT_TRUE(seq);
+  EXPECT_GE(*seq, 100u * 4 * coop::seq_slots);
 }
 
 TEST_F(CoopState, SeqRisesAcrossFailoverAndPartition) {
