@@ -6,7 +6,7 @@ from lab.namespaces import wait_for
 from lab.seed_lab import SeedLab
 from lab.topology import SITE2, address_of
 
-TEK_LIFETIME_S, KEK_LIFETIME_S = 10, 30  # of short_lives
+TEK_LIFETIME_S, KEK_LIFETIME_S = 14, 42  # of short_lives: half of it to bring the next ones
 
 PASSPHRASE = "lab-passphrase"
 
