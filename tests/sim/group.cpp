@@ -439,8 +439,9 @@ void Group::learn_removals(std::size_t i, const gdoi::KsGroupStatus& status) {
   }
   // A key server that is down says what it said last; what counts is whether any of them objects.
   for (const auto& [member, identity] : identities_) {
-    const bool out = std::any_of(removed_at_.begin(), removed_at_.end(),
-                                 [&](const auto& listed) { return listed.contains(member); });
+    const bool out =
+        std::any_of(removed_at_.begin(), removed_at_.end(),
+                    [member = member](const auto& listed) { return listed.contains(member); });
     if (out) {
       removed_.insert(member);
     } else {

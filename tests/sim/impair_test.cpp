@@ -98,7 +98,7 @@ void keeps_keys_for_ever(Group& group, Workshop& shop) {
     for (const auto& sa : snapshot.sas) shop.hoard.try_emplace(sa.spi, clone(sa));
     for (const auto& [spi, sa] : shop.hoard) {
       if (std::none_of(snapshot.sas.begin(), snapshot.sas.end(),
-                       [&](const auto& each) { return each.spi == spi; }))
+                       [spi = spi](const auto& each) { return each.spi == spi; }))
         snapshot.sas.push_back(clone(sa));
     }
   });

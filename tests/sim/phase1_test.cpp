@@ -42,8 +42,7 @@ ike::IsakmpOptions isakmp_options(const Phase1Options& options, const IpAddress&
 /// An Isakmp, and what it has told; an initiator starts again a second after a failure.
 class Phase1Program final : public Program, public Node, public ike::ExchangeHandler {
  public:
-  Phase1Program(Host& host, const Phase1Options& options, bool initiator)
-      : host_(host), initiator_(initiator) {
+  Phase1Program(Host& host, const Phase1Options& options, bool initiator) : initiator_(initiator) {
     auto& port = host.open_port();
     isakmp = std::make_unique<ike::Isakmp>(port.world(), isakmp_options(options, host.address()));
     isakmp->attach(ike::ExchangeType::none, *this);
@@ -77,7 +76,6 @@ class Phase1Program final : public Program, public Node, public ike::ExchangeHan
   unsigned closed = 0;
 
  private:
-  Host& host_;
   bool initiator_;
   TimePoint wanted_ = never;
 

@@ -194,9 +194,9 @@ std::string render_pki_server(const Json& server) {
   fmt::format_to(out, "    CRL NextUpdate timer: {}\n",
                  date_text(text_of(server, "crl_next_update", "no CRL made yet")));
   fmt::format_to(out, "    Current primary storage dir: {}\n", text_of(server, "database"));
-  std::string usages;
+  std::string extended;
   for (const Json& usage : list_of(server, "extended_key_usage")) {
-    if (usage.is_string()) usages += " " + clean(usage.get_ref<const std::string&>());
+    if (usage.is_string()) extended += " " + clean(usage.get_ref<const std::string&>());
   }
   fmt::format_to(out, "    Database Level: {} - all issued certs written\n",
                  text_of(server, "database_level"));
@@ -206,7 +206,7 @@ std::string render_pki_server(const Json& server) {
                  number_of(server, "lifetime_certificate_days"),
                  number_of(server, "lifetime_ca_certificate_days"));
   fmt::format_to(out, "    Lifetime of CRLs: {} sec\n", number_of(server, "lifetime_crl_s"));
-  fmt::format_to(out, "    Extended key usage:{}\n", usages);
+  fmt::format_to(out, "    Extended key usage:{}\n", extended);
   fmt::format_to(out, "    Challenge password: {}\n",
                  flag_of(server, "challenge_required") ? "required" : "not required");
   fmt::format_to(out, "    CRL distribution point: {}\n", text_of(server, "crl_url", "none"));
