@@ -59,6 +59,10 @@ inline constexpr EventKind state_old{
     "GDOI", Severity::warning, "COOP_STATE_OLD",
     "the stored state is old; if every key server of the group was restored from an image, say "
     "`cohort coop compromise` there, since sender ids could be used twice"};
+inline constexpr EventKind clock_behind{
+    "GDOI", Severity::warning, "COOP_CLOCK_BEHIND",
+    "the wall clock shows an earlier time than the stored state; unless another key server knows "
+    "the group's time, it goes on from what was stored, and the time of the outage is missing"};
 inline constexpr EventKind state_trusted{
     "GDOI", Severity::notice, "COOP_STATE_TRUSTED",
     "the stored state is our last, or recent enough to go on with the sender ids behind it"};

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <set>
 
+#include "controlplane/world/provenance.hpp"
 #include "coop/events.hpp"
 #include "coop/group.hpp"
 #include "coop/reasons.hpp"
@@ -12,10 +13,12 @@ namespace cohort::coop {
 
 namespace {
 
-constexpr std::string_view head_magic = "COHCOOPH";
+constexpr std::string_view head_magic = "COHCOOP2";
+constexpr std::string_view head_magic_before = "COHCOOPH";  // by the wall clock alone
 constexpr unsigned head_time_bits = 48;  // of either time: no clock of ours shows more
 constexpr std::chrono::seconds head_interval{20};
 constexpr std::chrono::seconds old_after{600};
+constexpr std::chrono::seconds clock_error{5};
 constexpr std::size_t differences_reported_max = 16;
 constexpr unsigned stamp_counter_bits = 16;
 constexpr std::uint32_t seq_tick_ms = 250;  // docs/coop-protocol.md section 7.3
@@ -214,6 +217,7 @@ Bytes Group::head(TimePoint now) const {
   Writer out;
   out.bytes(as_bytes(head_magic)).u64(now_ms(now));
   out.u64(static_cast<std::uint64_t>(world_.clock.wall().time_since_epoch().count()));
+  out.u64(static_cast<std::uint64_t>(now.time_since_epoch().count()));
   out.u16(static_cast<std::uint16_t>(spending_.size()));
   for (const auto& [lease, limit] : spending_) {
     out.u32(lease.first).u32(lease.second);
@@ -257,18 +261,31 @@ Result<WallTime> Group::load_head(TimePoint now) {
   if (!blob) return WallTime{};
   COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
   Reader in(octets.view());
-  const bool ours = equal(in.take(head_magic.size()), as_bytes(head_magic));
+  const ByteView magic = in.take(head_magic.size());
+  const bool before = equal(magic, as_bytes(head_magic_before));
+  const bool ours = before || equal(magic, as_bytes(head_magic));
   const std::uint64_t stored_ms = in.u64();
   const std::uint64_t wall = in.u64();
+  const std::uint64_t monotonic = before ? 0 : in.u64();
   const std::size_t limits = in.empty() ? 0 : in.u16();
   for (std::size_t i = 0; i < limits && in.ok(); ++i) {
     const LeaseId lease{in.u32(), in.u32()};
     spending_[lease] = gdoi::SpendingLimit::read(in);
   }
-  if (!ours || !in.ok() || !in.empty() || (stored_ms | wall) >> head_time_bits != 0)
+  if (!ours || !in.ok() || !in.empty() || (stored_ms | wall) >> head_time_bits != 0 ||
+      monotonic >> 63 != 0)
     return fail(coop_corrupt_state, name + " is no head");
   const auto stored_at = WallTime(std::chrono::seconds(wall));
   time_ = Pseudotime(now, Pseudotime::estimate(stored_ms, stored_at, world_.clock.wall()));
+  // A machine that has run through has a clock that nobody sets.
+  const TimePoint then{Duration(static_cast<std::int64_t>(monotonic))};
+  const bool ran_through = provenance_of(world_.store, name) == Provenance::latest;
+  if (ran_through && !before && then <= now) {
+    time_ = Pseudotime(then, stored_ms);
+  } else if (world_.clock.wall() + clock_error < stored_at) {
+    world_.outbox.report(
+        {&events::clock_behind, {{"group", options_.group_name}, {"stored", to_text(stored_at)}}});
+  }
   if (world_.clock.wall() - stored_at > old_after)
     world_.outbox.report(
         {&events::state_old, {{"group", options_.group_name}, {"stored", to_text(stored_at)}}});

@@ -99,6 +99,41 @@ TEST_F(CoopFaults, AWipedServerDoesNotTurnTheGroupsClockBack) {
   EXPECT_EQ(key(0), key(1));
 }
 
+TEST_F(CoopFaults, AWallClockThatStepsWhileAllAreDownMovesNoTime) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(10));
+  for (const int hours : {-1, 2}) {
+    const auto before = pseudotime(0);
+    for (auto& server : servers) server->crash();
+    net.run_for(seconds(100));
+    net.clock.step_wall(std::chrono::hours(hours));
+    start_all();
+    EXPECT_NEAR(static_cast<double>(pseudotime(0)), static_cast<double>(before) + 100'000, 100);
+    ASSERT_TRUE(settle(0));
+    EXPECT_EQ(servers[0]->host.count(coop::events::clock_behind), 0u);
+  }
+}
+
+// The machines were off, and nobody can say for how long.
+TEST_F(CoopFaults, AWallClockThatIsBehindIsReported) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(30));
+  const auto before = pseudotime(0);
+  for (auto& server : servers) server->crash();
+  net.run_for(seconds(100));
+  net.clock.step_wall(-std::chrono::hours(1));
+  for (auto& server : servers) server->host.store.past = Provenance::original;
+  start_all();
+  EXPECT_EQ(servers[0]->host.count(coop::events::clock_behind), 1u);
+  EXPECT_GE(pseudotime(0) + 20'000, before);
+  ASSERT_TRUE(settle(0));
+  EXPECT_EQ(key(0), key(1));
+}
+
 TEST_F(CoopFaults, AGuessOfTheTimeErasesNothing) {
   make(2);
   start_all();
@@ -106,6 +141,7 @@ TEST_F(CoopFaults, AGuessOfTheTimeErasesNothing) {
   net.run_for(seconds(10));
   servers[1]->crash();
   net.clock.step_wall(std::chrono::hours(1));
+  servers[1]->host.store.past = Provenance::original;
   ASSERT_TRUE(start(1));
   net.run_for(milliseconds(10));
   EXPECT_GT(pseudotime(1), pseudotime(0) + 3'000'000);  // so it guesses
