@@ -121,6 +121,12 @@ class CoopGroup : public testing::Test {
     for (std::size_t i = 0; i < servers.size(); ++i) ASSERT_TRUE(start(i));
   }
 
+  void erase_disk(std::size_t of) {
+    for (int i = 0; i <= 65; ++i)
+      ASSERT_TRUE(servers[of]->host.store.remove("coop/" + to_hex(as_bytes("GETVPN")) + "/" +
+                                                 std::to_string(i)));
+  }
+
   [[nodiscard]] std::vector<std::size_t> primaries() const {
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < servers.size(); ++i)
