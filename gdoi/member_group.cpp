@@ -294,6 +294,12 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
     return;
   }
   isakmp_.heard(now, info.id);
+  // It would take from us what a rekey has brought since it was made, and bring back what was
+  // deleted. SEQ does not tell: one of several key servers need not know the last that was used.
+  if (attempt_.overtaken && overtaken_ < overtaken_max) {
+    ask_again(now, Error(stale_offer, "a rekey came in between"));
+    return;
+  }
   if (const Status taken = keys_.install(now, *attempt_.offer, keys->kd, keys->seq); !taken) {
     reject(now, taken.error());
     return;

@@ -54,7 +54,8 @@ class MemberGroup {
     TimePoint resend_at = never, give_up_at = never;
     Duration interval{0};
     unsigned tries_left = 0;
-    bool reused = false;  ///< over a phase 1 that was there already
+    bool reused = false;     ///< over a phase 1 that was there already
+    bool overtaken = false;  ///< by a rekey that came since we asked
   };
 
   // Registration (member_group.cpp).

@@ -74,6 +74,7 @@ Status MemberGroup::apply_push(TimePoint now, const OpenedPush& opened, const Me
     policy = std::move(*read);
   }
   COHORT_TRY(const MemberKeys::Change change, keys_.update(now, policy, content, under.kek.spi));
+  attempt_.overtaken = attempt_.pull.has_value();
   ++counters_.rekeys;
   ++counters_.since_registration;
   if (under.offer.transport == RekeyTransport::unicast) ++counters_.unicast_rekeys;

@@ -522,5 +522,34 @@ TEST_F(Change, a_pull_that_races_a_push_keeps_the_higher_seq) {
   EXPECT_EQ(sending(member), current_spis(server)) << log();
 }
 
+// Its keys are of before: what the rekey brought must not go with them, nor come back what it took.
+TEST_F(Change, a_pull_that_a_new_policy_overtakes_is_begun_again) {
+  gdoi::GroupPolicy policy = default_policy();
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  std::size_t pulls = 0;
+  net.fate = [&](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    const bool is_pull = header && header->exchange == ExchangeType::groupkey_pull;
+    if (is_pull && ++pulls == 4) return Fate{1, 500ms, {}};
+    return Fate{};
+  };
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(100ms);
+  policy.sas.push_back(policy.sas[0]);
+  policy.sas[1].number = 20;
+  policy.sas[1].acl = {permit("10.1.0.0/24", "172.17.0.0/16")};
+  ASSERT_TRUE(server.role().update_policy(net.now(), policy));
+  net.run_for(100ms);
+  const std::uint32_t fresh = current_spis(server).back();
+  ASSERT_TRUE(receives(member, fresh));
+  for (int i = 0; i < 20; ++i) {
+    net.run_for(100ms);
+    ASSERT_TRUE(receives(member, fresh)) << log();
+  }
+  EXPECT_EQ(status(member).registrations_succeeded, 2u);
+}
+
 }  // namespace
 }  // namespace cohort::harness
