@@ -37,11 +37,13 @@ LineSpec line_spec(std::string text, std::uint8_t suite, Duration lifetime, Dura
   return {std::move(text), suite, as_ms(lifetime - lead), as_ms(lifetime)};
 }
 
-/// The pseudotime at which a KEK was distributed first, whichever epoch it is of. What the key
-/// server remembers is an instant of our clock, from which the pseudotime may have been put right
-/// since.
-std::optional<std::uint64_t> kek_start_ms(const Group& group, const gdoi::KekSpi& kek,
-                                          TimePoint now) {
+/// The pseudotimes at which a KEK was distributed first and ends, whichever epoch it is of. What
+/// the key server remembers are instants of our clock, from which the pseudotime may have been put
+/// right since. Empty if it has ended.
+struct Span {
+  std::uint64_t start_ms, end_ms;
+};
+std::optional<Span> span_of(const Group& group, const gdoi::KekSpi& kek, TimePoint now) {
   for (const Item* item : group.replica().all(Kind::epoch)) {
     EpochId id{};
     std::copy_n(item->id.key.begin(), id.size(), id.begin());
@@ -51,7 +53,7 @@ std::optional<std::uint64_t> kek_start_ms(const Group& group, const gdoi::KekSpi
     const std::uint64_t now_ms = group.time().now_ms(now);
     std::uint64_t of = std::max(chain->generation, chain->oldest_alive(now_ms));
     for (; of <= chain->newest(now_ms); ++of)
-      if (chain->kek_spi(of) == kek) return chain->distributed_ms(of);
+      if (chain->kek_spi(of) == kek) return Span{chain->distributed_ms(of), chain->ends_ms(of)};
   }
   return std::nullopt;
 }
@@ -272,11 +274,16 @@ TimePoint Authority::next_change(TimePoint now) const {
   return group_.next_generation(now);
 }
 
+std::optional<TimePoint> Authority::kek_end(TimePoint now, const gdoi::KekSpi& kek) const {
+  const auto span = span_of(group_, kek, now);
+  return span ? std::optional(group_.time().at(span->end_ms)) : std::nullopt;
+}
+
 Result<std::vector<std::uint32_t>> Authority::next_seqs(TimePoint now, const gdoi::KekSpi& kek,
                                                         TimePoint kek_made, std::uint32_t last_used,
                                                         std::size_t count) {
-  const std::uint64_t start_ms =
-      kek_start_ms(group_, kek, now).value_or(group_.time().now_ms(kek_made));
+  const auto span = span_of(group_, kek, now);
+  const std::uint64_t start_ms = span ? span->start_ms : group_.time().now_ms(kek_made);
   COHORT_TRY(std::uint32_t seq, group_.take_seqs(now, kek, last_used, count, start_ms));
   std::vector<std::uint32_t> seqs;
   for (; seqs.size() < count; seq += seq_slots) seqs.push_back(seq);

@@ -25,6 +25,8 @@ class Authority final : public gdoi::KeyAuthority, private GroupObserver {
   [[nodiscard]] bool distributes() const override { return group_.primary(); }
   [[nodiscard]] std::optional<gdoi::KeyPlan> plan(TimePoint now) const override;
   [[nodiscard]] TimePoint next_change(TimePoint now) const override;
+  [[nodiscard]] std::optional<TimePoint> kek_end(TimePoint now,
+                                                 const gdoi::KekSpi& kek) const override;
   [[nodiscard]] std::uint64_t group_time_ms(TimePoint now) const override {
     return group_.time().now_ms(now);
   }

@@ -79,6 +79,9 @@ class KeyAuthority {
   /// Empty while there are no keys.
   [[nodiscard]] virtual std::optional<KeyPlan> plan(TimePoint now) const = 0;
   [[nodiscard]] virtual TimePoint next_change(TimePoint now) const = 0;
+  /// When this KEK ends, also one that the plan has no more; empty if it has ended.
+  [[nodiscard]] virtual std::optional<TimePoint> kek_end(TimePoint now,
+                                                         const KekSpi& kek) const = 0;
 
   /// The group's time, in ms: the same at all key servers.
   [[nodiscard]] virtual std::uint64_t group_time_ms(TimePoint now) const = 0;

@@ -104,7 +104,19 @@ std::shared_ptr<RekeySa> KsGroup::rekey_sa(const PlannedKek& planned) const {
   return sa;
 }
 
-bool KsGroup::take_keks(TimePoint, KeyPlan& plan) {
+bool KsGroup::take_keks(TimePoint now, KeyPlan& plan) {
+  const bool fresh = take_newest_kek(plan);
+  if (auto& previous = state_.keys.previous; previous != nullptr) {
+    const auto end = state_.options.authority->kek_end(now, previous->kek.spi);
+    if (end)
+      previous->kek.expires = *end;
+    else
+      previous.reset();
+  }
+  return fresh;
+}
+
+bool KsGroup::take_newest_kek(KeyPlan& plan) {
   GroupKeys& keys = state_.keys;
   const PlannedKek& newest = plan.keks.front();
   if (keys.rekey && keys.rekey->kek.spi == newest.spi) {
@@ -162,6 +174,7 @@ std::set<std::uint32_t> KsGroup::take_teks(TimePoint now, KeyPlan& plan, bool fi
       fresh.insert(one.spi);
     }
     tek->tek.expires = one.expires;
+    tek->delete_at.reset();  // the policy has its line again
     if (!one.current && !tek->superseded) tek->superseded = now;
     if (one.current) tek->superseded.reset();
   }

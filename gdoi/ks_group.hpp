@@ -122,6 +122,7 @@ class KsGroup final : private KeyAuthorityClient {
   void forget_era(TimePoint now);
   std::set<std::uint32_t> take_teks(TimePoint now, KeyPlan& plan, bool first);
   bool take_keks(TimePoint now, KeyPlan& plan);
+  bool take_newest_kek(KeyPlan& plan);
   void take_over(TimePoint now);
   [[nodiscard]] bool serves_something() const;
   [[nodiscard]] bool serves_everything() const;

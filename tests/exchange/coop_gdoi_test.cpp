@@ -431,6 +431,56 @@ TEST_F(CoopGdoi, AKeyEndsWhenThePseudotimeIsPutRight) {
   EXPECT_EQ(spis(1), spis(0));
 }
 
+// What it had as the KEK becomes the one before, whose end is put right as well.
+TEST_F(CoopGdoi, ARekeySaEndsWhenThePseudotimeIsPutRight) {
+  policy.rekey.lifetime = 100s;
+  policy.sas[0].lifetime = 400s;
+  make(2, 2);
+  const auto kek = *ks[0].status(net.now()).kek;
+  const auto first = kek.spi;
+  const TimePoint over = net.now() + kek.remaining + seconds(2);
+  ks[1].node.reset();
+  ASSERT_TRUE(net.run_until([&] { return ks[0].status(net.now()).kek->spi != first; }, 100s));
+  net.clock.step_wall(-seconds(200));
+  ASSERT_TRUE(start(1));
+  ASSERT_TRUE(net.run_until([&] { return ready(); }, seconds(30)));
+  net.run_for(over - net.now());
+  const auto before = net.sent.size();
+  ks[0].node.reset();
+  ASSERT_TRUE(net.run_until([&] { return ks[1].group()->primary(); }, seconds(30)));
+  net.run_for(seconds(5));
+  std::size_t pushes = 0;
+  for (std::size_t i = before; i < net.sent.size(); ++i) {
+    const ByteView octets(net.sent[i].payload);
+    const auto header = ike::Header::parse(octets);
+    if (!header || header->exchange != ike::ExchangeType::groupkey_push) continue;
+    ++pushes;
+    EXPECT_FALSE(equal(octets.first(first.size()), first)) << "under a KEK that has ended";
+  }
+  EXPECT_GT(pushes, 0u);
+}
+
+// A line that was missing here for a moment: its key must not be deleted everywhere.
+TEST_F(CoopGdoi, ALineThatComesBackKeepsItsKey) {
+  policy.sas.push_back(policy.sas[0]);
+  policy.sas[1].number = 20;
+  policy.sas[1].acl = {permit("10.3.0.0/24", "10.4.0.0/24")};
+  for (gdoi::SaPolicy& sa : policy.sas) sa.lifetime = 600s;
+  make(2, 2);
+  const auto keys = spis(0);
+  gdoi::GroupPolicy less = policy;
+  less.sas.pop_back();
+  ASSERT_TRUE(ks[1].node->server->update_policy(net.now(), less));
+  net.run_for(seconds(2));
+  ASSERT_TRUE(ks[1].node->server->update_policy(net.now(), policy));
+  net.run_for(seconds(2));
+  ks[0].node.reset();
+  net.run_for(seconds(90));
+  ASSERT_TRUE(ks[1].group()->primary());
+  EXPECT_EQ(spis(1), keys);
+  for (Member& member : members) EXPECT_EQ(member.host->count(gdoi::events::gm_delete), 0u);
+}
+
 TEST_F(CoopGdoi, RandomKeysMergeByTheUnion) {
   key_source = coop::KeySource::random;
   make(2, 4);
