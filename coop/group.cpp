@@ -328,6 +328,7 @@ void Group::settle(TimePoint now) {
     for (const auto& [id, deleted] : items)
       observer_->on_item(now, id, deleted ? nullptr : replica_.find(id));
   }
+  if (may_register()) served_ = current_;
   if (now >= next_announce_) announce_all(now);
   pump(now);
 }

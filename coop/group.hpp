@@ -227,6 +227,7 @@ class Group {
   void reconsider(TimePoint now);
   void consider(TimePoint now, const EpochId& id);
   void adopt(TimePoint now, const EpochId& id);
+  [[nodiscard]] std::uint64_t succeeded_ms(const Epoch& old, std::uint64_t otherwise) const;
   void store_epoch(TimePoint now, const Epoch& epoch);
   void load_epoch(TimePoint now, const Item& item);
   void ratchet(TimePoint now);
@@ -291,6 +292,7 @@ class Group {
   std::map<EpochId, Epoch> epochs_;
   std::optional<EpochId> current_;
   std::map<EpochId, std::uint64_t> left_ms_;  // old epochs: when they were left
+  std::optional<EpochId> served_;             // the last that members got keys of from us
   std::optional<Preparing> preparing_;
   std::set<ItemKey> removals_;  // whom no epoch has excluded yet
   TimePoint next_ratchet_ = never;

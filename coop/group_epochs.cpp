@@ -19,6 +19,8 @@ ItemKey nobody() {
   return {Kind::removed_identity, Bytes(16, 0)};
 }
 
+constexpr unsigned stamp_counter_bits = 16;
+
 std::uint64_t longest_lifetime_ms(const Epoch& epoch) {
   std::uint64_t longest = 0;
   for (const Chain& chain : epoch.chains) longest = std::max(longest, chain.lifetime_ms);
@@ -339,7 +341,7 @@ void Group::consider(TimePoint now, const EpochId& id) {
     case MergePlan::same:
       return;
     case MergePlan::keep:
-      left_ms_.try_emplace(id, std::max(current->start_ms, other.start_ms));
+      left_ms_.try_emplace(id, succeeded_ms(other, current->start_ms));
       return;
     case MergePlan::keep_and_receive:
       if (left_ms_.try_emplace(id, now_ms(now)).second) keys_changed_ = true;
@@ -353,10 +355,24 @@ void Group::consider(TimePoint now, const EpochId& id) {
   }
 }
 
+/// When an epoch was left by those who were there: the first that we know to come after it was
+/// committed then. No member has a key of a generation that would have come later.
+std::uint64_t Group::succeeded_ms(const Epoch& old, std::uint64_t otherwise) const {
+  std::optional<std::uint64_t> left;
+  for (const auto& [id, one] : epochs_) {
+    const Item* item = replica_.find(item_of(id));
+    if (one.state != EpochState::committed || !one.descends_from(old.id) || item == nullptr)
+      continue;
+    left = std::min(left.value_or(otherwise), item->stamp >> stamp_counter_bits);
+  }
+  return std::max(left.value_or(otherwise), old.start_ms);
+}
+
 void Group::adopt(TimePoint now, const EpochId& id) {
   const Epoch* before = epoch();
   const Epoch& next = epochs_.at(id);
-  if (before != nullptr) left_ms_[before->id] = now_ms(now);
+  if (before != nullptr)
+    left_ms_[before->id] = served_ == before->id ? now_ms(now) : succeeded_ms(*before, now_ms(now));
   const bool new_space = before == nullptr || before->sid_epoch != next.sid_epoch;
   if (before != nullptr && before->purge != next.purge && !next.descends_from(before->id))
     leave_space();

@@ -460,6 +460,21 @@ TEST_F(CoopGdoi, ARekeySaEndsWhenThePseudotimeIsPutRight) {
   EXPECT_GT(pushes, 0u);
 }
 
+// Generations of an epoch that would have come after it was left are nobody's keys.
+TEST_F(CoopGdoi, ARestartedServerMakesNoKeysOfAnEpochThatIsOver) {
+  make(2, 2);
+  for (int i = 0; i < 3; ++i) {
+    net.run_for(seconds(15));
+    ASSERT_TRUE(ks[0].group()->refresh(net.now()));
+  }
+  net.run_for(seconds(70));
+  ks[1].node.reset();
+  ASSERT_TRUE(start(1));
+  ASSERT_TRUE(net.run_until([&] { return ready(); }, seconds(30)));
+  net.run_for(seconds(1));
+  EXPECT_EQ(spis(1), spis(0));
+}
+
 // A line that was missing here for a moment: its key must not be deleted everywhere.
 TEST_F(CoopGdoi, ALineThatComesBackKeepsItsKey) {
   policy.sas.push_back(policy.sas[0]);
