@@ -304,6 +304,7 @@ void Faults::old_image(std::size_t i) {
   // With a clock that went back and forth nobody can tell how old a snapshot is.
   if (!group_.time_bent() && power_.chance(500)) {
     calm_for(i);
+    group_.note_disk_loss(i);
     host.crash();
     host.store.roll_back(std::move(image));
   } else {

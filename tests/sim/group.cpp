@@ -371,6 +371,34 @@ std::string Group::describe_member(std::size_t i, const gdoi::KsGroupStatus& pri
   return {};
 }
 
+bool Group::lists(const std::vector<gdoi::KsMemberStatus>& listed, std::size_t i) {
+  return std::any_of(listed.begin(), listed.end(),
+                     [&](const auto& each) { return each.remote.address == member_address(i); });
+}
+
+/// Message 4 does not wait for the peers (docs/coop-protocol.md section 5.3): whom only this server
+/// has registered, nobody lists when its disk is lost, until the next registration. Rekeys by
+/// multicast reach such a member all the same, so it has no reason to come.
+void Group::note_disk_loss(std::size_t i) {
+  if (policy().rekey.transport != gdoi::RekeyTransport::multicast) return;
+  for (std::size_t m = 0; m < members_.size(); ++m) {
+    const auto status = member_status(m);
+    if (!status || !status->registered_with) continue;
+    bool elsewhere = status->registered_with->address != server_address(i);
+    for (std::size_t j = 0; j < servers(); ++j)
+      if (const auto* other = j == i ? nullptr : server_status(j))
+        elsewhere = elsewhere || lists(other->members, m);
+    if (!elsewhere) lost_[m] = {member(m).boots(), status->registrations_succeeded};
+  }
+}
+
+bool Group::unknown_by_loss(std::size_t m) {
+  const auto lost = lost_.find(m);
+  const auto status = member_status(m);
+  return lost != lost_.end() && status &&
+         lost->second == std::pair(member(m).boots(), status->registrations_succeeded);
+}
+
 std::string Group::describe() {
   if (auto text = disagreement(); !text.empty()) return text;
   const auto* primary = server_status(acting());
@@ -388,9 +416,12 @@ std::string Group::describe() {
   }
   if (!text.empty() || servers() == 1) return text;
   for (std::size_t i = 0; i < servers(); ++i) {
-    const auto listed = server_status(i)->members.size();
-    if (listed != meant)
-      text += fmt::format("{} lists {} of {} members; ", server(i).name(), listed, meant);
+    const auto& listed = server_status(i)->members;
+    if (listed.size() > meant)
+      text += fmt::format("{} lists {} of {} members; ", server(i).name(), listed.size(), meant);
+    for (std::size_t m = 0; m < members_.size(); ++m)
+      if (!removed_.contains(m) && !lists(listed, m) && !unknown_by_loss(m))
+        text += fmt::format("{} does not list {}; ", server(i).name(), member(m).name());
   }
   return text;
 }
@@ -510,6 +541,7 @@ void Group::start_anew(std::size_t i) {
     identities_.clear();
   }
   if (i < removed_at_.size()) removed_at_[i].clear();
+  note_disk_loss(i);
   server(i).crash();
   server(i).store.wipe();
   server(i).boot();

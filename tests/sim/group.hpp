@@ -144,6 +144,8 @@ class Group {
   /// The way out when a server refuses its damaged state: starts it with an empty disk. Keys of
   /// before are as good as deleted, and what was removed may come back.
   void start_anew(std::size_t i);
+  /// To be called before it comes to that.
+  void note_disk_loss(std::size_t i);
   [[nodiscard]] const gdoi::GroupPolicy& policy() const { return options_.policy; }
   [[nodiscard]] const std::set<std::size_t>& removed() const { return removed_; }
   /// SPIs that were deleted before their end, by an operator's command: readable no longer.
@@ -186,6 +188,8 @@ class Group {
   void command(std::size_t i, const std::function<void(GroupProgram&, TimePoint)>& action);
   [[nodiscard]] std::string describe_member(std::size_t i, const gdoi::KsGroupStatus& primary,
                                             const std::set<std::uint32_t>& newest);
+  [[nodiscard]] static bool lists(const std::vector<gdoi::KsMemberStatus>& listed, std::size_t i);
+  [[nodiscard]] bool unknown_by_loss(std::size_t m);
   [[nodiscard]] std::optional<gdoi::KsGroupStatus> ask_server(std::size_t i);
   void set_policy(std::size_t i);
   void tick();
@@ -211,6 +215,8 @@ class Group {
   std::vector<std::set<std::size_t>> removed_at_;  ///< by server: the removed members that it lists
   std::set<std::size_t> policy_due_;               ///< servers that missed a change of policy
   bool time_bent_ = false;
+  /// Members that no server lists any more: boots and registrations when that came about.
+  std::map<std::size_t, std::pair<std::uint64_t, std::uint64_t>> lost_;
 };
 
 }  // namespace cohort::sim
