@@ -48,11 +48,15 @@ void KeyOracle::on_installed(const Host& host, const dataplane::Snapshot& snapsh
     if (fresh && calm_) check_held(sa.spi);
     if (genuine_.contains(sa.spi) || forgiving_) continue;
     learn();
-    // An epoch that another follows at once is in force for no time: no status ever shows its keys.
-    for (std::size_t i = 0; i < group_.servers() && !genuine_.contains(sa.spi); ++i)
-      if (held_at(i, sa.spi)) genuine_.insert(sa.spi);
-    if (!genuine_.contains(sa.spi)) unknown_.try_emplace(sa.spi, host.name());
+    if (!made_by_server(sa.spi)) unknown_.try_emplace(sa.spi, host.name());
   }
+}
+
+/// An epoch that another follows at once is in force for no time: no status ever shows its keys.
+bool KeyOracle::made_by_server(std::uint32_t spi) {
+  for (std::size_t i = 0; i < group_.servers() && !genuine_.contains(spi); ++i)
+    if (held_at(i, spi)) genuine_.insert(spi);
+  return genuine_.contains(spi);
 }
 
 /// Whether an epoch that this key server holds, if it is up, has a key with this SPI.
@@ -97,7 +101,7 @@ void KeyOracle::on_event(const Host& host, const Event& event) {
 void KeyOracle::on_tick(TimePoint now) {
   learn();
   for (auto it = unknown_.begin(); it != unknown_.end();) {
-    if (genuine_.contains(it->first)) {
+    if (made_by_server(it->first)) {
       it = unknown_.erase(it);
     } else if (group_.all_servers_speak()) {
       group_.judge().accuse(

@@ -43,13 +43,13 @@ class KeyOracle final : public Observer {
   void on_tick(TimePoint now) override;
   /// The servers lost their memory: nobody can say any more what they made.
   void amnesty() { unknown_.clear(), forgiving_ = true; }
-  [[nodiscard]] bool made_by_server(std::uint32_t spi) const { return genuine_.contains(spi); }
   /// The network is whole, and loses nothing.
   void expect_calm(bool on) { calm_ = on; }
 
  private:
   void learn();
   void check_held(std::uint32_t spi);
+  [[nodiscard]] bool made_by_server(std::uint32_t spi);
   [[nodiscard]] bool held_at(std::size_t server, std::uint32_t spi);
   Group& group_;
   std::unordered_map<std::uint32_t, std::uint64_t> key_of_;
