@@ -17,7 +17,8 @@ const std::vector<Choice<crypto::KeyType>>& key_types() {
   static const std::vector<Choice<crypto::KeyType>> types{
       {"rsa", crypto::KeyType::rsa},
       {"ecdsa-p256", crypto::KeyType::ecdsa_p256},
-      {"ecdsa-p384", crypto::KeyType::ecdsa_p384}};
+      {"ecdsa-p384", crypto::KeyType::ecdsa_p384},
+      {"ecdsa-p521", crypto::KeyType::ecdsa_p521}};
   return types;
 }
 
@@ -25,8 +26,17 @@ unsigned read_modulus(Object& object, crypto::KeyType type, unsigned otherwise) 
   if (object.has("modulus") && type != crypto::KeyType::rsa) {
     object.reject("modulus", "no modulus: the curve decides the size", "remove it");
   }
-  return static_cast<unsigned>(
-      object.number("modulus", otherwise, pki::rsa_bits_min, pki::rsa_bits_max));
+  const auto bits = static_cast<unsigned>(
+      object.number("modulus", otherwise, pki::rsa_bits_weak_min, pki::rsa_bits_max));
+  if (bits >= pki::rsa_bits_min) return bits;
+  if (object.context().allow_weak) {
+    object.warn("modulus", "2048 bits at least: shorter keys can be broken",
+                "use it only with peers that know no better");
+    return bits;
+  }
+  object.reject("modulus", "2048 bits at least: shorter keys can be broken",
+                "choose 2048 or more, or set \"allow_weak\": true at the top of the file");
+  return otherwise;
 }
 
 std::vector<ExtendedKeyUsage> read_usages(Object& object, std::string_view key,
@@ -226,7 +236,8 @@ CertificateAuthorityRole read_certificate_authority(ReadContext& context, const 
                                          {"sha384", crypto::Hash::sha384},
                                          {"sha512", crypto::Hash::sha512}});
   ca.ca_lifetime = days_of(object, "lifetime_ca_certificate", ca.ca_lifetime);
-  ca.certificate_lifetime = days_of(object, "lifetime_certificate", ca.certificate_lifetime);
+  ca.certificate_lifetime = object.seconds("lifetime_certificate", ca.certificate_lifetime,
+                                           seconds(20), pki::Days(36500));
   ca.crl_lifetime = object.seconds("lifetime_crl", ca.crl_lifetime, seconds(60), hours(24 * 365));
   ca.eku = read_usages(object, "extended_key_usage", ca.eku);
   ca.crl_url = read_url(object, "crl_url");

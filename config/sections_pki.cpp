@@ -7,8 +7,8 @@ namespace cohort::config {
 namespace {
 
 constexpr auto key_pair_fields = std::to_array<FieldSpec>({
-    {"type", "rsa, ecdsa-p256 or ecdsa-p384", "rsa", "kind of the key pair"},
-    {"modulus", "2048..8192", "3072", "RSA only: bits, in steps of one"},
+    {"type", "rsa, ecdsa-p256, ecdsa-p384 or ecdsa-p521", "rsa", "kind of the key pair"},
+    {"modulus", "2048..8192 (weak: 1024..2047)", "3072", "RSA only: bits, in steps of one"},
     {"exportable", "true or false", "false",
      "lets `cohort crypto key export` hand out the private key"},
     {"source", "generate or import", "generate",
@@ -62,8 +62,8 @@ constexpr auto certificate_authority_fields = std::to_array<FieldSpec>({
     {"duplicate_subject", "grant, pend or refuse", "pend",
      "what `grant: auto` does with a request for the subject or an alternative name of a valid "
      "certificate by another key"},
-    {"key_type", "rsa, ecdsa-p256 or ecdsa-p384", "rsa", "the authority's key pair"},
-    {"modulus", "2048..8192", "3072", "RSA only: bits"},
+    {"key_type", "rsa, ecdsa-p256, ecdsa-p384 or ecdsa-p521", "rsa", "the authority's key pair"},
+    {"modulus", "2048..8192 (weak: 1024..2047)", "3072", "RSA only: bits"},
     {"hash", "sha256, sha384 or sha512", "sha256", "of every signature"},
     {"lifetime_ca_certificate", "duration", "7300d", "of the authority's own certificate"},
     {"lifetime_certificate", "duration", "1825d", "of the certificates it issues"},

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::int64_t backdate_s = 300;
 constexpr std::size_t subject_size_max = 1024;  ///< octets of DER
-constexpr std::size_t weak_rsa_bits_min = 1024;
 
 /// True if each of `asked` is in `had`.
 template <typename T>
@@ -38,7 +37,7 @@ std::string owner_of(const Submission& submission) {
 
 Status CertificateAuthority::check_request(const CertificateRequest& request) const {
   const crypto::PublicKey key = request.public_key();
-  const std::size_t bits_min = options_.allow_weak ? weak_rsa_bits_min : rsa_bits_min;
+  const std::size_t bits_min = options_.allow_weak ? rsa_bits_weak_min : rsa_bits_min;
   if (key.type() == crypto::KeyType::rsa && (key.bits() < bits_min || key.bits() > rsa_bits_max))
     return fail(request_key_weak, fmt::format("RSA of {} bits", key.bits()));
   const Bytes subject = request.subject_der();
@@ -161,8 +160,10 @@ Result<Certificate> CertificateAuthority::issue(const CertificateRequest& reques
   if (count >= options_.certificates_max) return fail(too_many_certificates, std::to_string(count));
   const std::int64_t ca_begin = certificate_->not_before().time_since_epoch().count();
   const std::int64_t ca_end = certificate_->not_after().time_since_epoch().count();
-  const std::int64_t lifetime = std::chrono::seconds(options_.certificate_lifetime).count();
-  const IssueTimes times{new_serial(), std::max(now_s() - backdate_s, ca_begin),
+  const std::int64_t lifetime = options_.certificate_lifetime.count();
+  // Little of a short life, or renewal would be due as soon as it is issued.
+  const std::int64_t backdate = std::min(backdate_s, lifetime / 20);
+  const IssueTimes times{new_serial(), std::max(now_s() - backdate, ca_begin),
                          std::min(now_s() + lifetime, ca_end)};
   COHORT_TRY(Certificate certificate,
              make_certificate({*key_, *certificate_, options_.hash}, request, options_.eku,

@@ -19,19 +19,11 @@ std::string blob_of(std::string_view label) {
   return "keys/" + store_name(label) + ".key";
 }
 
-Status check_size(crypto::KeyType type, std::size_t bits) {
-  switch (type) {
-    case crypto::KeyType::rsa:
-      if (bits < rsa_bits_min || bits > rsa_bits_max)
-        return fail(bad_key_size, fmt::format("RSA of {} bits", bits));
-      return {};
-    case crypto::KeyType::ecdsa_p256:
-    case crypto::KeyType::ecdsa_p384:
-      return {};
-    case crypto::KeyType::ecdsa_p521:
-      break;
-  }
-  return fail(bad_key_size, "ECDSA on P-521");
+Status check_size(crypto::KeyType type, std::size_t bits, bool allow_weak) {
+  const std::size_t bits_min = allow_weak ? rsa_bits_weak_min : rsa_bits_min;
+  if (type == crypto::KeyType::rsa && (bits < bits_min || bits > rsa_bits_max))
+    return fail(bad_key_size, fmt::format("RSA of {} bits", bits));
+  return {};
 }
 
 Status check_label(std::string_view label) {
@@ -62,7 +54,7 @@ std::string store_name(std::string_view label) {
 
 Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits,
                                         const std::atomic<bool>* stop) {
-  COHORT_CHECK(check_size(type, bits));
+  COHORT_CHECK(check_size(type, bits, true));
   return type == crypto::KeyType::rsa ? crypto::PrivateKey::generate_rsa(bits, stop)
                                       : crypto::PrivateKey::generate_ec(type);
 }
@@ -80,11 +72,12 @@ Result<Secret> encrypted_pem(const crypto::PrivateKey& key, const Secret& passph
   return Secret(ossl::contents(bio.get()));
 }
 
-KeyPairs::KeyPairs(Store& store, Secret storage_passphrase)
-    : store_(store), storage_passphrase_(std::move(storage_passphrase)) {}
+KeyPairs::KeyPairs(Store& store, Secret storage_passphrase, bool allow_weak)
+    : store_(store), storage_passphrase_(std::move(storage_passphrase)), allow_weak_(allow_weak) {}
 
 Result<KeyPair> KeyPairs::generate(const KeyPairOptions& options) {
   COHORT_CHECK(check_label(options.label));
+  COHORT_CHECK(check_size(options.type, options.bits, allow_weak_));
   COHORT_TRY(const auto present, find(options.label));
   if (present) return fail(key_pair_exists, options.label);  // before the long work
   COHORT_TRY(auto key, generate_key(options.type, options.bits));
@@ -93,7 +86,7 @@ Result<KeyPair> KeyPairs::generate(const KeyPairOptions& options) {
 
 Result<KeyPair> KeyPairs::add(const KeyPairOptions& options, crypto::PrivateKey key) {
   COHORT_CHECK(check_label(options.label));
-  COHORT_CHECK(check_size(key.type(), key.bits()));
+  COHORT_CHECK(check_size(key.type(), key.bits(), allow_weak_));
   COHORT_TRY(const auto present, find(options.label));
   if (present) return fail(key_pair_exists, options.label);
   KeyPair pair{options.label, options.exportable, std::move(key)};

@@ -34,10 +34,10 @@ inline constexpr std::size_t passphrase_size_min = 8;
 /// control-plane thread only.
 class KeyPairs {
  public:
-  /// Keeps the store by reference.
-  explicit KeyPairs(Store& store, Secret storage_passphrase = {});
+  /// Keeps the store by reference. `allow_weak`: RSA from 1024 bits.
+  explicit KeyPairs(Store& store, Secret storage_passphrase = {}, bool allow_weak = false);
 
-  /// Makes and stores a key pair. RSA of `bits` 2048..8192 or ECDSA P-256/P-384, else
+  /// Makes and stores a key pair. RSA of `bits` 2048..8192 or ECDSA P-256/P-384/P-521, else
   /// bad_key_size; key_pair_exists when the label is taken. RSA takes long: about 0.1 s at 2048
   /// bits, several seconds at 8192.
   [[nodiscard]] Result<KeyPair> generate(const KeyPairOptions& options);
@@ -65,10 +65,11 @@ class KeyPairs {
 
   Store& store_;
   Secret storage_passphrase_;
+  bool allow_weak_;
 };
 
-/// Makes a key by the rules of KeyPairs::generate without storing it; touches nothing else, so any
-/// thread may. Gives up when `stop` becomes true.
+/// Makes a key of a size that allow_weak would admit, without storing it (KeyPairs::add decides);
+/// touches nothing else, so any thread may. Gives up when `stop` becomes true.
 [[nodiscard]] Result<crypto::PrivateKey> generate_key(crypto::KeyType type, unsigned bits,
                                                       const std::atomic<bool>* stop = nullptr);
 [[nodiscard]] bool is_good_label(std::string_view label);

@@ -18,11 +18,12 @@ namespace cohort::pki {
 
 inline constexpr unsigned rsa_bits_min = 2048;
 inline constexpr unsigned rsa_bits_max = 8192;
+inline constexpr unsigned rsa_bits_weak_min = 1024;  ///< with allow_weak
 
 using Days = std::chrono::duration<std::int64_t, std::ratio<86400>>;
 
-/// A labelled key pair. RSA of rsa_bits_min..rsa_bits_max bits in steps of one, or ECDSA on P-256
-/// or P-384 (then `bits` is not read).
+/// A labelled key pair. RSA of rsa_bits_min..rsa_bits_max bits in steps of one, or ECDSA on P-256,
+/// P-384 or P-521 (then `bits` is not read).
 struct KeyPairOptions {
   std::string label = "cohort";  ///< 1..64 letters, digits, '.', '-' or '_'
   crypto::KeyType type = crypto::KeyType::rsa;
@@ -67,7 +68,7 @@ struct CaOptions {
   unsigned key_bits = 3072;                  ///< RSA; also of the SCEP key beside an ECDSA one
   crypto::Hash hash = crypto::Hash::sha256;  ///< of every signature: sha256, sha384, sha512
   Days ca_lifetime{7300};
-  Days certificate_lifetime{1825};
+  std::chrono::seconds certificate_lifetime{Days{1825}};
   std::vector<ExtendedKeyUsage> eku{ExtendedKeyUsage::server_auth, ExtendedKeyUsage::client_auth};
   std::chrono::seconds crl_lifetime{std::chrono::hours{24 * 7}};
   std::string crl_url;  ///< written as CRL distribution point when not empty

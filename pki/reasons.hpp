@@ -17,8 +17,10 @@ inline constexpr Reason request_signature_bad{
     "request_signature_bad", "the certificate request is not signed with the key that it names"};
 inline constexpr Reason bad_key_label{"bad_key_label",
                                       "a label is 1 to 64 letters, digits, '.', '-' or '_'"};
-inline constexpr Reason bad_key_size{
-    "bad_key_size", "an RSA key has 2048 to 8192 bits; ECDSA keys are on P-256 or P-384"};
+inline constexpr Reason bad_key_size{"bad_key_size",
+                                     "an RSA key has 2048 to 8192 bits (1024 or more with "
+                                     "\"allow_weak\": true in the configuration), "
+                                     "an ECDSA key is on P-256, P-384 or P-521"};
 inline constexpr Reason key_pair_exists{
     "key_pair_exists", "a key pair with this label exists already; remove it first"};
 inline constexpr Reason key_pair_missing{"key_pair_missing",
@@ -46,23 +48,34 @@ inline constexpr Reason unknown_trustpoint{"unknown_trustpoint",
 inline constexpr Reason not_authenticated{
     "not_authenticated", "the trustpoint has no CA certificate yet; authenticate it first"};
 inline constexpr Reason unknown_ca{"unknown_ca",
-                                   "the certificate does not lead to a CA of the trustpoint"};
-inline constexpr Reason certificate_expired{"certificate_expired", "the certificate has expired"};
+                                   "the certificate does not lead to a CA of the trustpoint; its "
+                                   "holder must enrol with that CA, and "
+                                   "send or import the intermediates between"};
+inline constexpr Reason certificate_expired{
+    "certificate_expired",
+    "the certificate has expired; its holder must renew it, or a clock is wrong"};
 inline constexpr Reason certificate_not_yet_valid{
     "certificate_not_yet_valid", "the certificate is not valid yet; check the clocks"};
 inline constexpr Reason certificate_revoked{
-    "certificate_revoked", "the certificate is on the revocation list of its issuer"};
+    "certificate_revoked",
+    "the certificate is on the revocation list of its issuer; its holder needs another one"};
 inline constexpr Reason certificate_signature_bad{
     "certificate_signature_bad", "a signature in the certificate chain does not verify"};
 inline constexpr Reason certificate_weak{
     "certificate_weak", "the certificate has a weak key or signature; only allow_weak admits it"};
-inline constexpr Reason crl_missing{
-    "crl_missing",
-    "revocation_check is crl and there is no valid list of the certificate's issuer"};
-inline constexpr Reason wrong_key_usage{"wrong_key_usage",
-                                        "the certificate's key usage does not allow signatures"};
+inline constexpr Reason crl_missing{"crl_missing",
+                                    "revocation_check is crl and there is no valid list of the "
+                                    "certificate's issuer; `cohort crypto "
+                                    "pki crl` fetches one, crl-then-none goes on without"};
+inline constexpr Reason wrong_key_usage{
+    "wrong_key_usage",
+    "the certificate's key usage does not allow signatures; the CA must issue one with "
+    "digitalSignature"};
 inline constexpr Reason wrong_extended_key_usage{
-    "wrong_extended_key_usage", "the certificate's extended key usage is for something else"};
+    "wrong_extended_key_usage",
+    "the certificate's extended key usage is for something else; the CA must issue one with a "
+    "usage "
+    "of peer_extended_key_usage, or add to that list"};
 inline constexpr Reason not_a_ca{"not_a_ca", "the certificate is not a CA's"};
 inline constexpr Reason chain_invalid{"chain_invalid", "the certificate chain does not verify"};
 inline constexpr Reason trustpoint_damaged{

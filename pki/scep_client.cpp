@@ -45,8 +45,14 @@ std::optional<WallTime> ScepClient::renewal_at() const {
   const auto& certificate = trustpoint_.certificate();
   const unsigned percent = trustpoint_.options().auto_enroll_percent;
   if (!certificate || percent == 0) return std::nullopt;
-  const auto lifetime = certificate->not_after() - certificate->not_before();
-  return certificate->not_before() + lifetime * std::min(percent, 100u) / 100;
+  const auto share = [&](WallTime from) {
+    return from + (certificate->not_after() - from) * std::min(percent, 100u) / 100;
+  };
+  const WallTime renewal = share(certificate->not_before());
+  // One that comes with that share of its life behind it (of an authority that is about to end, or
+  // whose clock is far from ours) must not be renewed as fast as messages travel.
+  if (!granted_ || renewal > *granted_) return renewal;
+  return std::max(share(*granted_), *granted_ + trustpoint_.options().retry_interval);
 }
 
 bool ScepClient::wants_certificate() const {

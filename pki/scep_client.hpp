@@ -222,6 +222,7 @@ class ScepClient {
   ScepNonce nonce_{};                 ///< of the message that is out
   std::string reply_transaction_id_;  ///< and its transaction
   bool renew_now_ = false;
+  std::optional<WallTime> granted_;  ///< when this process got the certificate that we have
   bool crl_now_ = false;
   TimePoint next_crl_{};  ///< no CRL is fetched before
   unsigned polls_ = 0;

@@ -203,7 +203,12 @@ Result<ScepTransaction> ScepClient::new_transaction() {
   out.id = to_hex(world_.random.bytes(16));
   out.key_label = pair.label;
   out.renewal = identity.has_value();
-  if (out.renewal) contents.subject_der = trustpoint_.certificate()->subject_der();
+  if (out.renewal) {
+    contents.subject_der = trustpoint_.certificate()->subject_der();
+    // An address that the operator asked for may have been in an earlier life of this process.
+    if (!trustpoint_.options().ip_address)
+      contents.san_addresses = trustpoint_.certificate()->describe().san_addresses;
+  }
   COHORT_TRY(const auto request,
              CertificateRequest::make(contents, pair.key, crypto::Hash::sha256));
   out.csr = request.der();
@@ -343,6 +348,7 @@ Status ScepClient::take_granted(TimePoint now, const ScepMessage& message) {
                          {"not_after", to_text(ours->not_after())}}});
   drop_transaction();
   renew_now_ = false;
+  granted_ = world_.clock.wall();
   failures_ = 0;
   last_error_.reset();
   if (wants_crl()) {

@@ -84,6 +84,23 @@ Status check_revocation(const Certificate& certificate, const Certificate& issue
   return {};
 }
 
+/// Extended key usages as numbers; nothing when the certificate has no such extension.
+std::optional<std::vector<std::string>> usages_of(const Certificate& certificate) {
+  const std::unique_ptr<EXTENDED_KEY_USAGE, ossl::Deleter<EXTENDED_KEY_USAGE_free>> usages(
+      static_cast<EXTENDED_KEY_USAGE*>(
+          X509_get_ext_d2i(certificate.handle(), NID_ext_key_usage, nullptr, nullptr)));
+  if (!usages) return std::nullopt;
+  std::vector<std::string> out;
+  const int count = sk_ASN1_OBJECT_num(usages.get());
+  for (int i = 0; i < count; ++i) {
+    std::array<char, 128> text{};
+    OBJ_obj2txt(text.data(), static_cast<int>(text.size()), sk_ASN1_OBJECT_value(usages.get(), i),
+                1);
+    out.emplace_back(text.data());
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string_view object_id(ExtendedKeyUsage usage) {
@@ -103,22 +120,12 @@ std::string_view object_id(ExtendedKeyUsage usage) {
 }
 
 bool has_usage(const Certificate& certificate, std::span<const ExtendedKeyUsage> accepted) {
-  const std::unique_ptr<EXTENDED_KEY_USAGE, ossl::Deleter<EXTENDED_KEY_USAGE_free>> usages(
-      static_cast<EXTENDED_KEY_USAGE*>(
-          X509_get_ext_d2i(certificate.handle(), NID_ext_key_usage, nullptr, nullptr)));
-  if (!usages) return true;
-  const int count = sk_ASN1_OBJECT_num(usages.get());
-  for (int i = 0; i < count; ++i) {
-    std::array<char, 128> text{};
-    OBJ_obj2txt(text.data(), static_cast<int>(text.size()), sk_ASN1_OBJECT_value(usages.get(), i),
-                1);
-    const std::string_view oid(text.data());
-    if (oid == object_id(ExtendedKeyUsage::any)) return true;
-    if (std::any_of(accepted.begin(), accepted.end(),
-                    [&](ExtendedKeyUsage usage) { return object_id(usage) == oid; }))
-      return true;
-  }
-  return false;
+  const auto usages = usages_of(certificate);
+  return !usages || std::any_of(usages->begin(), usages->end(), [&](const std::string& oid) {
+    return oid == object_id(ExtendedKeyUsage::any) ||
+           std::any_of(accepted.begin(), accepted.end(),
+                       [&](ExtendedKeyUsage usage) { return object_id(usage) == oid; });
+  });
 }
 
 Result<std::vector<Certificate>> Trust::build_chain(const Certificate& leaf,
@@ -173,7 +180,9 @@ Result<Certificate> Trust::verify(std::span<const Bytes> chain, WallTime now) co
   if ((X509_get_key_usage(leaf.handle()) & (KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION)) == 0)
     return fail(wrong_key_usage, leaf.subject());
   if (!peer_eku.empty() && !has_usage(leaf, peer_eku))
-    return fail(wrong_extended_key_usage, leaf.subject());
+    return fail(wrong_extended_key_usage,
+                fmt::format("{} has {}", leaf.subject(),
+                            fmt::join(usages_of(leaf).value_or(std::vector<std::string>{}), ", ")));
   return built.front();
 }
 

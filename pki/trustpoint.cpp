@@ -4,6 +4,7 @@
 #include <charconv>
 #include <fmt/format.h>
 
+#include "pki/distinguished_name.hpp"
 #include "pki/reasons.hpp"
 
 namespace cohort::pki {
@@ -42,10 +43,23 @@ std::vector<Bytes> ders(std::span<const Certificate> certificates) {
 }  // namespace
 
 Trustpoint::Trustpoint(TrustpointOptions options, Store& store, const Clock& clock)
-    : options_(std::move(options)), store_(store), clock_(clock) {
+    : options_(std::move(options)),
+      open_{options_.challenge_password.empty(), !options_.serial_number, !options_.ip_address},
+      store_(store),
+      clock_(clock) {
   trust_.revocation_check = options_.revocation_check;
   trust_.peer_eku = options_.peer_eku;
   trust_.allow_weak = options_.allow_weak;
+}
+
+Status Trustpoint::use(RequestAnswers answers) {
+  if (open_.serial_number && answers.serial_number)
+    COHORT_CHECK(name_to_der(std::vector<NameAttribute>{{"serialNumber", *answers.serial_number}})
+                     .map([](const Bytes&) {}));
+  if (open_.challenge_password) options_.challenge_password = std::move(answers.challenge_password);
+  if (open_.serial_number) options_.serial_number = std::move(answers.serial_number);
+  if (open_.ip_address) options_.ip_address = answers.ip_address;
+  return {};
 }
 
 std::string Trustpoint::blob(std::string_view what) const {

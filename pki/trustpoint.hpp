@@ -14,6 +14,20 @@
 
 namespace cohort::pki {
 
+/// What an operator may be asked before a certificate is requested.
+struct OpenQuestions {
+  bool challenge_password = false;
+  bool serial_number = false;
+  bool ip_address = false;
+};
+
+/// What he answered; an empty answer leaves the thing out.
+struct RequestAnswers {
+  Secret challenge_password;
+  std::optional<std::string> serial_number;
+  std::optional<IpAddress> ip_address;
+};
+
 /// One trustpoint: the CA that we believe, our certificate by it, its revocation list; kept in the
 /// World's Store under "trustpoints/NAME/". Each change is one atomic write, and the old identity
 /// serves until the new one is written. Control-plane thread only.
@@ -26,12 +40,12 @@ class Trustpoint {
   [[nodiscard]] Status load(const KeyPairs& keys);
 
   [[nodiscard]] const TrustpointOptions& options() const { return options_; }
-  /// An operator's challenge password in place of the configuration's, for the requests of this
-  /// process; it is kept nowhere else.
-  void use_challenge_password(Secret password) {
-    options_.challenge_password = std::move(password);
-    operators_challenge_ = true;
-  }
+  /// What the configuration leaves to the operator's answers.
+  [[nodiscard]] const OpenQuestions& open_questions() const { return open_; }
+  /// The operator's answers, for the requests of this process; they are kept nowhere else. What
+  /// the configuration says stands. bad_name: these values do not fit into a request; nothing
+  /// is changed then.
+  [[nodiscard]] Status use(RequestAnswers answers);
   [[nodiscard]] const std::string& name() const { return options_.name; }
   [[nodiscard]] bool is_authenticated() const { return !trust_.anchors.empty(); }
   [[nodiscard]] const Trust& trust() const { return trust_; }
@@ -57,8 +71,6 @@ class Trustpoint {
   /// Forgets CA, certificate and CRL.
   [[nodiscard]] Status clear();
 
-  /// Whether use_challenge_password() has given one.
-  [[nodiscard]] bool has_operators_challenge() const { return operators_challenge_; }
   /// The name in the store of "identity.pem" (our certificate), "ca.pem" or "crls.der".
   [[nodiscard]] std::string blob(std::string_view what) const;
 
@@ -68,6 +80,7 @@ class Trustpoint {
   [[nodiscard]] Status load_crls();
 
   TrustpointOptions options_;
+  OpenQuestions open_;
   Store& store_;
   const Clock& clock_;
   Trust trust_;
@@ -75,7 +88,6 @@ class Trustpoint {
   std::vector<Certificate> chain_;  ///< above certificate_, without the anchor
   std::optional<crypto::PrivateKey> key_;
   std::string key_label_;
-  bool operators_challenge_ = false;
 };
 
 }  // namespace cohort::pki

@@ -114,6 +114,10 @@ Result<std::string> Arguments::text(std::string_view name) const {
   return at->get<std::string>();
 }
 
+bool Arguments::has(std::string_view name) const {
+  return object_.contains(name);
+}
+
 Result<std::string> Arguments::text_or(std::string_view name, std::string otherwise) const {
   if (!object_.contains(name) || object_.at(std::string(name)).is_null()) return otherwise;
   return text(name);

@@ -56,6 +56,7 @@ class LineReader {
 class Arguments {
  public:
   explicit Arguments(const Json& object) : object_(object) {}
+  [[nodiscard]] bool has(std::string_view name) const;
   [[nodiscard]] Result<std::string> text(std::string_view name) const;
   [[nodiscard]] Result<std::string> text_or(std::string_view name, std::string otherwise) const;
   [[nodiscard]] Result<bool> flag(std::string_view name, bool otherwise) const;

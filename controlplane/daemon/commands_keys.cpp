@@ -43,31 +43,37 @@ Result<Json> show_keys(Daemon& daemon, const Arguments& arguments) {
   return out;
 }
 
-Result<pki::KeyPairOptions> options_of(const Arguments& arguments) {
+Result<pki::KeyPairOptions> options_of(const Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({"label", "type", "modulus", "exportable"}));
   pki::KeyPairOptions out;
   COHORT_TRY(out.label, arguments.text("label"));
   COHORT_TRY(const std::string type, arguments.text_or("type", "rsa"));
   COHORT_TRY(const std::uint64_t bits, arguments.number_or("modulus", 3072));
   COHORT_TRY(out.exportable, arguments.flag("exportable", false));
-  if (bits < pki::rsa_bits_min || bits > pki::rsa_bits_max) {
-    return fail(bad_argument, fmt::format("the modulus must be {} to {} bits", pki::rsa_bits_min,
-                                          pki::rsa_bits_max));
+  const bool weak = bits >= pki::rsa_bits_weak_min && daemon.configuration().allow_weak;
+  if ((bits < pki::rsa_bits_min && !weak) || bits > pki::rsa_bits_max) {
+    return fail(
+        bad_argument,
+        fmt::format("the modulus must be {} to {} bits, or from {} with \"allow_weak\": true "
+                    "in the configuration",
+                    pki::rsa_bits_min, pki::rsa_bits_max, pki::rsa_bits_weak_min));
   }
   out.bits = static_cast<unsigned>(bits);
   if (type == "ecdsa-p256") {
     out.type = crypto::KeyType::ecdsa_p256;
   } else if (type == "ecdsa-p384") {
     out.type = crypto::KeyType::ecdsa_p384;
+  } else if (type == "ecdsa-p521") {
+    out.type = crypto::KeyType::ecdsa_p521;
   } else if (type != "rsa") {
-    return fail(bad_argument, "the type must be rsa, ecdsa-p256 or ecdsa-p384");
+    return fail(bad_argument, "the type must be rsa, ecdsa-p256, ecdsa-p384 or ecdsa-p521");
   }
   return out;
 }
 
 /// A key of many bits takes seconds: a thread makes it, the loop stores it.
 void key_generate(Daemon& daemon, const Arguments& arguments, AdminServer::Answer answer) {
-  auto options = options_of(arguments);
+  auto options = options_of(daemon, arguments);
   if (!options) {
     answer(fail(options.error()));
     return;
@@ -87,6 +93,7 @@ void key_generate(Daemon& daemon, const Arguments& arguments, AdminServer::Answe
         return;
       }
       daemon.audit("crypto key generate", wanted.label);
+      daemon.warn_of_weak_key(*stored);
       answer(pair_json(*stored));
     };
   });
@@ -126,6 +133,7 @@ Result<Json> key_import(Daemon& daemon, const Arguments& arguments) {
   zeroize(pem);
   if (!pair) return fail(pair.error());
   daemon.audit("crypto key import", label);
+  daemon.warn_of_weak_key(*pair);
   daemon.on_key_stored();
   return pair_json(*pair);
 }

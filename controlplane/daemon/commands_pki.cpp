@@ -134,7 +134,7 @@ Result<Enrolment*> enrolment_of(Daemon& daemon, const Arguments& arguments) {
 }
 
 /// Where an enrolment stands, with what an operator may have to decide on.
-Json progress_json(Enrolment& enrolment) {
+Json progress_json(const Daemon& daemon, Enrolment& enrolment) {
   const pki::ScepClient& client = enrolment.client();
   const pki::TrustpointOptions& options = enrolment.trustpoint().options();
   Json out = enrolment_json(client);
@@ -145,8 +145,14 @@ Json progress_json(Enrolment& enrolment) {
   out["hostname"] = options.hostname;
   if (options.serial_number) out["serial_number"] = *options.serial_number;
   if (options.ip_address) out["ip_address"] = options.ip_address->text();
-  out["challenge"] =
-      !options.challenge_password.empty() && !enrolment.trustpoint().has_operators_challenge();
+  const pki::OpenQuestions& open = enrolment.trustpoint().open_questions();
+  out["open"] = {{"challenge", open.challenge_password},
+                 {"serial_number", open.serial_number},
+                 {"ip_address", open.ip_address}};
+  const config::Configuration& configuration = daemon.configuration();
+  out["own_address"] = configuration.group_member ? configuration.group_member->local.address.text()
+                       : configuration.key_server ? configuration.key_server->local.address.text()
+                                                  : "";
   out["offer"] = Json();
   if (const auto& offer = client.offer(); offer && client.state() == pki::EnrolState::decision) {
     out["offer"] = {{"subject", offer->subject},
@@ -161,22 +167,31 @@ Json progress_json(Enrolment& enrolment) {
 Result<Json> pki_progress(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({"trustpoint"}));
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
-  return progress_json(*enrolment);
+  return progress_json(daemon, *enrolment);
 }
 
-/// An operator's challenge password, if one is among the arguments, for the requests to come.
-Status use_challenge(Enrolment& enrolment, const Arguments& arguments) {
+/// What an operator answered, if that is among the arguments, for the requests to come.
+Status use_answers(Enrolment& enrolment, const Arguments& arguments) {
+  if (!arguments.has("challenge") && !arguments.has("serial_number") &&
+      !arguments.has("ip_address"))
+    return {};
+  pki::RequestAnswers answers;
+  COHORT_TRY(const std::string serial, arguments.text_or("serial_number", ""));
+  if (!serial.empty()) answers.serial_number = serial;
+  COHORT_TRY(const std::string address, arguments.text_or("ip_address", ""));
+  if (!address.empty()) {
+    COHORT_TRY(answers.ip_address, IpAddress::parse(address));
+  }
   COHORT_TRY(std::string challenge, arguments.text_or("challenge", ""));
-  if (challenge.empty()) return {};
-  enrolment.trustpoint().use_challenge_password(Secret::of_text(challenge));
+  answers.challenge_password = Secret::of_text(challenge);
   zeroize(challenge);
-  return {};
+  return enrolment.trustpoint().use(std::move(answers));
 }
 
 Result<Json> pki_start(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"trustpoint", "challenge"}));
+  COHORT_CHECK(arguments.only({"trustpoint", "challenge", "serial_number", "ip_address"}));
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
-  COHORT_CHECK(use_challenge(*enrolment, arguments));
+  COHORT_CHECK(use_answers(*enrolment, arguments));
   const pki::EnrolState state = enrolment->client().state();
   // What is under way goes on; what has stopped or waits after a failure begins anew.
   if (state == pki::EnrolState::idle || state == pki::EnrolState::refused ||
@@ -184,11 +199,12 @@ Result<Json> pki_start(Daemon& daemon, const Arguments& arguments) {
     enrolment->start();
     daemon.audit("crypto pki enroll", enrolment->name());
   }
-  return progress_json(*enrolment);
+  return progress_json(daemon, *enrolment);
 }
 
 Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
-  COHORT_CHECK(arguments.only({"trustpoint", "accept", "fingerprint_sha256", "challenge"}));
+  COHORT_CHECK(arguments.only(
+      {"trustpoint", "accept", "fingerprint_sha256", "challenge", "serial_number", "ip_address"}));
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
   COHORT_TRY(const bool accept, arguments.flag("accept", false));
   COHORT_TRY(const std::string seen, arguments.text("fingerprint_sha256"));
@@ -198,11 +214,11 @@ Result<Json> pki_decide(Daemon& daemon, const Arguments& arguments) {
     return fail(bad_argument, "the authority's certificate is another one now; look again");
   }
   // Before the decision, since the request goes out with it.
-  COHORT_CHECK(use_challenge(*enrolment, arguments));
+  COHORT_CHECK(use_answers(*enrolment, arguments));
   COHORT_CHECK(enrolment->decide(accept));
   daemon.audit(accept ? "crypto pki authenticate: yes" : "crypto pki authenticate: no",
                enrolment->name() + " " + seen);
-  return progress_json(*enrolment);
+  return progress_json(daemon, *enrolment);
 }
 
 Result<Json> pki_renew(Daemon& daemon, const Arguments& arguments) {
@@ -210,7 +226,7 @@ Result<Json> pki_renew(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
   COHORT_CHECK(enrolment->renew());
   daemon.audit("crypto pki renew", enrolment->name());
-  return progress_json(*enrolment);
+  return progress_json(daemon, *enrolment);
 }
 
 Result<Json> pki_crl(Daemon& daemon, const Arguments& arguments) {
@@ -218,7 +234,7 @@ Result<Json> pki_crl(Daemon& daemon, const Arguments& arguments) {
   COHORT_TRY(Enrolment* const enrolment, enrolment_of(daemon, arguments));
   COHORT_CHECK(enrolment->refresh_crl());
   daemon.audit("crypto pki crl", enrolment->name());
-  return progress_json(*enrolment);
+  return progress_json(daemon, *enrolment);
 }
 
 // ---- without SCEP: any authority, by files ----
@@ -275,6 +291,15 @@ Status import_ca(pki::Trustpoint& trustpoint, const std::string& pem) {
   return trustpoint.accept_ca(std::move(anchors), std::move(others));
 }
 
+/// Why a peer that trusts as we do would refuse these certificates now; null if it would not.
+Json objection(pki::Trust trust, const std::vector<pki::Certificate>& chain, WallTime now) {
+  trust.revocation_check = pki::RevocationCheck::none;
+  std::vector<Bytes> ders;
+  for (const pki::Certificate& one : chain) ders.push_back(one.der());
+  const auto verified = trust.verify(ders, now);
+  return verified ? Json() : Json(verified.error().text());
+}
+
 Result<Json> pki_import(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({"trustpoint", "ca", "certificate"}));
   COHORT_TRY(const std::string ca, arguments.text_or("ca", ""));
@@ -283,8 +308,10 @@ Result<Json> pki_import(Daemon& daemon, const Arguments& arguments) {
   pki::Trustpoint& trustpoint = *chosen_one.trustpoint;
   if (ca.empty() && own.empty()) return fail(bad_argument, "name a file to import");
   if (!ca.empty()) COHORT_CHECK(import_ca(trustpoint, ca));
+  Json warning;
   if (!own.empty()) {
     COHORT_TRY(auto chain, pki::Certificate::list_from_pem(own));
+    warning = objection(trustpoint.trust(), chain, daemon.runtime().clock.wall());
     const pki::Certificate leaf = chain.front();
     chain.erase(chain.begin());
     COHORT_CHECK(trustpoint.install(chosen_one.pair, leaf, std::move(chain)));
@@ -292,7 +319,8 @@ Result<Json> pki_import(Daemon& daemon, const Arguments& arguments) {
   daemon.audit("crypto pki import", trustpoint.name());
   return Json{{"trustpoint", trustpoint.name()},
               {"authenticated", trustpoint.is_authenticated()},
-              {"enrolled", trustpoint.certificate().has_value()}};
+              {"enrolled", trustpoint.certificate().has_value()},
+              {"warning", warning}};
 }
 
 // ---- the authority ----
@@ -330,7 +358,7 @@ Json usages_json(const std::vector<pki::ExtendedKeyUsage>& usages) {
 /// What the configuration says about the certificates to be issued.
 void add_ca_policy(Json& out, const pki::CaOptions& options) {
   out["hash"] = crypto::name_of(options.hash);
-  out["lifetime_certificate_days"] = options.certificate_lifetime.count();
+  out["lifetime_certificate_s"] = options.certificate_lifetime.count();
   out["lifetime_ca_certificate_days"] = options.ca_lifetime.count();
   out["lifetime_crl_s"] = options.crl_lifetime.count();
   out["extended_key_usage"] = usages_json(options.eku);

@@ -82,10 +82,11 @@ Result<std::unique_ptr<Daemon>> Daemon::start(config::Configuration configuratio
 
 Status Daemon::start_keys() {
   for (const pki::KeyPairOptions& options : configuration_.keys) {
-    if (options.imported) continue;
     COHORT_TRY(const auto found, runtime_->keys->find(options.label));
-    if (found) continue;
+    if (found) warn_of_weak_key(*found);
+    if (found || options.imported) continue;
     COHORT_TRY(const auto made, runtime_->keys->generate(options));
+    warn_of_weak_key(made);
     runtime_->outbox.report(Event{
         &events::key_made, {{"label", made.label}, {"bits", std::to_string(made.key.bits())}}});
   }
@@ -261,6 +262,12 @@ Enrolment* Daemon::find_enrolment(std::string_view trustpoint) {
     if (enrolment->name() == trustpoint) return enrolment.get();
   }
   return nullptr;
+}
+
+void Daemon::warn_of_weak_key(const pki::KeyPair& pair) {
+  if (pair.key.type() != crypto::KeyType::rsa || pair.key.bits() >= pki::rsa_bits_min) return;
+  runtime_->outbox.report(
+      Event{&events::weak_key, {{"label", pair.label}, {"bits", std::to_string(pair.key.bits())}}});
 }
 
 void Daemon::audit(const std::string& command, const std::string& what) {

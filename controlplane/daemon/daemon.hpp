@@ -53,6 +53,8 @@ class Daemon {
   [[nodiscard]] TimePoint started() const { return started_; }
   /// An operator's change, for the log.
   void audit(const std::string& command, const std::string& what);
+  /// Says so in the log if the key is one that only allow_weak admits.
+  void warn_of_weak_key(const pki::KeyPair& pair);
 
  private:
   Daemon(config::Configuration configuration, std::unique_ptr<Runtime> runtime);

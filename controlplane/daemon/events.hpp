@@ -26,6 +26,10 @@ inline constexpr EventKind send_trouble{"SYS", Severity::warning, "SEND_FAILED",
                                         "datagrams can't be sent; check addresses and routes"};
 inline constexpr EventKind key_made{"PKI", Severity::notice, "KEY_GENERATED",
                                     "a key pair was made"};
+inline constexpr EventKind weak_key{"PKI", Severity::warning, "KEY_WEAK",
+                                    "key pair {label} is RSA of {bits} bits, which can be broken; "
+                                    "allow_weak admits it. Make one of "
+                                    "2048 bits or more as soon as every peer can use it"};
 inline constexpr EventKind no_rsa_keys{
     "GDOI", Severity::alert, "KS_NO_RSA_KEYS",
     "group {group} waits for its rekey signing key {label}: import it from another key server with "

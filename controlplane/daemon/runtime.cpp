@@ -91,7 +91,7 @@ Result<std::unique_ptr<Runtime>> Runtime::create(const config::Configuration& co
   COHORT_TRY(StateLock taken, StateLock::take(configuration.state_directory));
   out->lock.emplace(std::move(taken));
   COHORT_CHECK(out->log.configure(configuration.logging, name));
-  out->keys = std::make_unique<pki::KeyPairs>(*out->store);
+  out->keys = std::make_unique<pki::KeyPairs>(*out->store, Secret{}, configuration.allow_weak);
   out->keyring = std::make_unique<pki::Keyring>(*out->store, out->clock);
   out->jobs = std::make_unique<JobPool>(out->loop, configuration.crypto_threads);
   out->dataplane = std::make_unique<DataplaneLink>(out->log, configuration.lab_export_keys);

@@ -6,7 +6,7 @@ import json
 import pathlib
 import subprocess
 
-from lab import configs, daemons, scenario
+from lab import configs, daemons, scenario, topology
 from lab.daemons import Daemon, KeyServer
 from lab.namespaces import wait_for
 from lab.seed_lab import SeedLab
@@ -31,20 +31,29 @@ def enrol(seed, check):
     """By questions, with the authority's operator in no hurry."""
     enroll = ("crypto", "pki", "enroll", configs.TRUSTPOINT)
     wait_for(lambda: state_of(seed.ks) == "decision", 30, "question about the authority")
-    status, said = operate(seed.ks, *enroll, answers=("yes", "a guess", "a guess"))
+    status, said = operate(seed.ks, *enroll, answers=("yes", "a guess", "a guess", "no", "", "no"))
+    check("who asks for no certificate in the end has sent and accepted nothing",
+          status == 1 and "Nothing was sent" in said and state_of(seed.ks) == "decision", said)
+    status, said = operate(seed.ks, *enroll, answers=("yes", "a guess", "a guess", "no", "", "yes"))
     check("a wrong challenge password is refused with the authority's sentence",
           status == 1 and "the challenge password is missing or wrong" in said, said)
     wait_for(lambda: state_of(seed.ks) == "retry", 30, "end of the attempt")
-    status, said = operate(seed.ks, *enroll, answers=(configs.CHALLENGE, configs.CHALLENGE))
+    # The guide's questions in the guide's order; an empty address is the machine's own.
+    status, said = operate(seed.ks, *enroll, answers=(configs.CHALLENGE, configs.CHALLENGE, "yes",
+                                                      "9KSX4711", "yes", "", "yes"))
     check("the next enrolment asks for the password again, and the request waits",
           status == 0 and "waits for the authority's operator" in said, said)
+    subject = seed.ca.ask("pki server requests")[0]["subject"]
+    check("serial number and address are in the subject because the operator said so",
+          f"serialNumber=9KSX4711,unstructuredAddress={topology.address_of('ks1')}" in subject,
+          subject)
     number = seed.ca.ask("pki server requests")[0]["id"]
     seed.ca.ask("pki server reject", request=number)
     wait_for(lambda: state_of(seed.ks) == "retry", 30, "word of the rejection")
     status, said = operate(seed.ca, "pki", "server", "forget", number)
     check("a rejection can be forgotten", status == 0 and not seed.ca.ask("pki server requests"),
           said)
-    operate(seed.ks, *enroll, answers=("", ""))
+    operate(seed.ks, *enroll, answers=(configs.CHALLENGE, configs.CHALLENGE, "no", "no", "yes"))
     wait_for(lambda: state_of(seed.ks) in ("pending", "poll"), 30, "the request once more")
     for daemon in (seed.ks, seed.ca):
         daemon.kill()
@@ -78,6 +87,7 @@ def keys(seed, check, folder):
     for words, refusal in ((("export", "old", *with_passphrase), "key_not_exportable"),
                            (("export", configs.SIGNING_KEY, "--form", "3des", *with_passphrase),
                             "allow_weak"),
+                           (("generate", "--label", "short", "--modulus", 1024), "allow_weak"),
                            (("remove", configs.SIGNING_KEY), "rekeys of group GETVPN")):
         status, said = operate(seed.ks, "crypto", "key", *words)
         check(f"crypto key {' '.join(map(str, words[:2]))}: refused ({refusal})",

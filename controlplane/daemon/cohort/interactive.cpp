@@ -1,6 +1,7 @@
 #include "controlplane/daemon/cohort/interactive.hpp"
 
 #include <fmt/format.h>
+#include <fstream>
 #include <functional>
 #include <iostream>
 #include <termios.h>
@@ -16,25 +17,36 @@ namespace {
 constexpr int step_ms = 200;
 constexpr int wait_steps = 300;  // a minute
 
-bool ask_yes(const std::string& question) {
+/// Yes or no. An empty line is `otherwise`, or asks again where there is none; the end of the
+/// input is no.
+bool ask_yes(const std::string& question, std::optional<bool> otherwise = std::nullopt) {
   for (;;) {
-    fmt::print("{} [yes/no]: ", question);
+    fmt::print("{} [{}]: ", question, !otherwise ? "yes/no" : *otherwise ? "yes" : "no");
     std::fflush(stdout);
     std::string line;
     if (!std::getline(std::cin, line)) return false;
+    if (line.empty() && otherwise) return *otherwise;
     if (line == "yes" || line == "y") return true;
     if (line == "no" || line == "n") return false;
     fmt::print("% Please answer 'yes' or 'no'.\n");
   }
 }
 
+/// A line; an empty one is `proposal`.
+std::string ask_text(const std::string& question, const std::string& proposal) {
+  fmt::print("{} [{}]: ", question, clean(proposal));
+  std::fflush(stdout);
+  std::string line;
+  if (!std::getline(std::cin, line)) return {};
+  return line.empty() ? proposal : line;
+}
+
 using Progress = tl::expected<Json, std::string>;
 
-/// Begins what is not under way. `challenge`: the operator's password for the request, or none.
-Progress start(const Client& client, const std::string& trustpoint,
-               const std::string& challenge = {}) {
+/// Begins what is not under way. `answers`: the operator's for the request, or none.
+Progress start(const Client& client, const std::string& trustpoint, const Json& answers) {
   Json arguments{{"trustpoint", trustpoint}};
-  if (!challenge.empty()) arguments["challenge"] = challenge;
+  arguments.update(answers);
   return client.ask("pki start", arguments);
 }
 
@@ -77,33 +89,51 @@ std::string ask_challenge() {
   return ask_passphrase("", "Password: ", true).value_or("");
 }
 
-/// After a failed request, perhaps for a wrong password: none is in the configuration, and the
-/// authority is accepted, so nothing else would ask.
-std::string ask_challenge_again(const Client& client, const std::string& trustpoint) {
-  const auto before = look(client, trustpoint);
-  if (!before || !flag_of(*before, "authenticated") || flag_of(*before, "enrolled") ||
-      flag_of(*before, "challenge") || text_of(*before, "state") != "retry")
-    return {};
-  fmt::print("% The last request failed: {}\n", text_of(*before, "last_error"));
-  return ask_challenge();
-}
-
-/// What the request will ask for.
+/// What the request will ask for by the configuration.
 void print_subject(const Json& progress) {
   for (const std::string_view key : {"subject_name", "hostname"}) {
     const std::string text = text_of(progress, key);
     if (!text.empty()) fmt::print("% The subject name in the certificate includes: {}\n", text);
   }
+  const Json& open = object_of(progress, "open");
   const std::string serial = text_of(progress, "serial_number");
-  if (!serial.empty()) fmt::print("% The serial number in the certificate will be: {}\n", serial);
+  if (!serial.empty() && !flag_of(open, "serial_number"))
+    fmt::print("% The serial number in the certificate will be: {}\n", serial);
   const std::string address = text_of(progress, "ip_address");
-  if (!address.empty()) fmt::print("% The IP address in the certificate is {}\n", address);
-  if (flag_of(progress, "challenge"))
+  if (!address.empty() && !flag_of(open, "ip_address"))
+    fmt::print("% The IP address in the certificate is {}\n", address);
+  if (!flag_of(open, "challenge"))
     fmt::print("% The challenge password is that of the configuration.\n");
 }
 
-/// 0 when the authority is accepted in the end. `enrolling`: a request follows, so a challenge
-/// password is asked for when a person is there and the configuration has none.
+/// The machine's serial number, where its firmware tells one to us.
+std::string machine_serial() {
+  std::ifstream file("/sys/class/dmi/id/product_serial");
+  std::string line;
+  std::getline(file, line);
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  return line;
+}
+
+/// Asks what the configuration leaves open; nothing when the operator does not want to go on.
+std::optional<Json> ask_for_request(const Json& progress) {
+  fmt::print("% Start certificate enrollment ..\n");
+  const Json& open = object_of(progress, "open");
+  Json answers{{"challenge", ""}, {"serial_number", ""}, {"ip_address", ""}};
+  if (flag_of(open, "challenge")) answers["challenge"] = ask_challenge();
+  print_subject(progress);
+  if (flag_of(open, "serial_number") &&
+      ask_yes("% Include the router serial number in the subject name?"))
+    answers["serial_number"] = ask_text("Serial number", machine_serial());
+  if (flag_of(open, "ip_address") && ask_yes("% Include an IP address in the subject name?", false))
+    answers["ip_address"] = ask_text("IP address", text_of(progress, "own_address"));
+  if (ask_yes("Request certificate from CA?")) return answers;
+  fmt::print("% Nothing was sent.\n");
+  return std::nullopt;
+}
+
+/// 0 when the authority is accepted in the end. `enrolling`: a request follows at once, so its
+/// questions come before the answer about the authority is sent.
 int authenticate(const Client& client, const std::string& trustpoint, const Json& progress,
                  std::optional<bool> assume, bool enrolling) {
   const Json& offer = object_of(progress, "offer");
@@ -117,9 +147,10 @@ int authenticate(const Client& client, const std::string& trustpoint, const Json
   Json decision{{"trustpoint", trustpoint},
                 {"accept", accept},
                 {"fingerprint_sha256", text_of(offer, "fingerprint_sha256")}};
-  if (accept && enrolling && !assume && !flag_of(progress, "challenge")) {
-    const std::string challenge = ask_challenge();
-    if (!challenge.empty()) decision["challenge"] = challenge;
+  if (accept && enrolling && !assume) {
+    const auto answers = ask_for_request(progress);
+    if (!answers) return 1;
+    decision.update(*answers);
   }
   const auto done = client.ask("pki decide", decision);
   if (!done) return failed(done.error());
@@ -128,11 +159,23 @@ int authenticate(const Client& client, const std::string& trustpoint, const Json
   return accept ? 0 : 1;
 }
 
+/// Before a request is made once more, with the authority accepted already: asks again, since an
+/// answer may be what it failed for. Nothing when the operator does not want to go on.
+std::optional<Json> ask_again(const Client& client, const std::string& trustpoint) {
+  const auto before = look(client, trustpoint);
+  if (!before || !flag_of(*before, "authenticated") || flag_of(*before, "enrolled") ||
+      text_of(*before, "state") != "retry")
+    return Json::object();
+  fmt::print("% The last request failed: {}\n", text_of(*before, "last_error"));
+  return ask_for_request(*before);
+}
+
 }  // namespace
 
 int pki_authenticate(const Client& client, const std::string& trustpoint,
                      std::optional<bool> assume) {
-  const auto progress = wait_for(client, trustpoint, start(client, trustpoint), is_decidable);
+  const auto progress =
+      wait_for(client, trustpoint, start(client, trustpoint, Json::object()), is_decidable);
   if (!progress) return failed(progress.error());
   if (flag_of(*progress, "authenticated")) {
     fmt::print("% The certificate authority of {} is already accepted.\n", clean(trustpoint));
@@ -142,8 +185,9 @@ int pki_authenticate(const Client& client, const std::string& trustpoint,
 }
 
 int pki_enroll(const Client& client, const std::string& trustpoint, std::optional<bool> assume) {
-  const std::string challenge = assume ? "" : ask_challenge_again(client, trustpoint);
-  auto progress = wait_for(client, trustpoint, start(client, trustpoint, challenge), is_decidable);
+  const auto answers = assume ? Json::object() : ask_again(client, trustpoint);
+  if (!answers) return 1;
+  auto progress = wait_for(client, trustpoint, start(client, trustpoint, *answers), is_decidable);
   if (!progress) return failed(progress.error());
   if (flag_of(*progress, "enrolled")) {
     fmt::print("% {} has a certificate already; `cohort crypto pki renew` asks for a new one.\n",
@@ -156,8 +200,6 @@ int pki_enroll(const Client& client, const std::string& trustpoint, std::optiona
         "% Attempting authentication first.\n");
     if (authenticate(client, trustpoint, *progress, assume, true) != 0) return 1;
   }
-  fmt::print("% Start certificate enrollment ..\n");
-  print_subject(*progress);
   fmt::print("% Certificate request sent to Certificate Authority\n");
   progress = wait_for(client, trustpoint, look(client, trustpoint), [](const Json& now) {
     const std::string state = text_of(now, "state");

@@ -212,7 +212,11 @@ void add_pki_by_hand(Program& program, CLI::App* pki) {
     }
     arguments[key] = *content;
   }
-  ask(program, "pki import", arguments, done_text("% Imported."));
+  ask(program, "pki import", arguments, [](const Json& answer) {
+    const std::string warning = text_of(answer, "warning");
+    return warning.empty() ? "% Imported.\n"
+                           : "% Imported, but peers would refuse it now: " + warning + "\n";
+  });
 });
 }  // namespace
 
@@ -256,8 +260,8 @@ void add_key_generate(Program& program, CLI::App* key) {
   type = "rsa";
   std::uint64_t& modulus = program.numbers.emplace_back(3072);
   bool& exportable = program.flags.emplace_back(false);
-  generate->add_option("TYPE", type, "rsa, ecdsa-p256 or ecdsa-p384");
-  generate->add_option("--modulus", modulus, "RSA: bits, 2048 to 8192");
+  generate->add_option("TYPE", type, "rsa, ecdsa-p256, ecdsa-p384 or ecdsa-p521");
+  generate->add_option("--modulus", modulus, "RSA: bits, 2048 to 8192 (from 1024 with allow_weak)");
   generate->add_option("--label", label, "Its name")->required();
   generate->add_flag("--exportable", exportable, "The private key may be exported");
   generate->callback([&] {

@@ -202,8 +202,10 @@ std::string render_pki_server(const Json& server) {
                  text_of(server, "database_level"));
   fmt::format_to(out, "    Database archive: {}\n", text_of(server, "database_archive"));
   fmt::format_to(out, "    Hash: {}\n", text_of(server, "hash"));
-  fmt::format_to(out, "    Lifetime of certificates: {} days, of the CA certificate: {} days\n",
-                 number_of(server, "lifetime_certificate_days"),
+  constexpr std::uint64_t day_s = 86400;
+  const std::uint64_t life = number_of(server, "lifetime_certificate_s");
+  fmt::format_to(out, "    Lifetime of certificates: {} {}, of the CA certificate: {} days\n",
+                 life % day_s == 0 ? life / day_s : life, life % day_s == 0 ? "days" : "sec",
                  number_of(server, "lifetime_ca_certificate_days"));
   fmt::format_to(out, "    Lifetime of CRLs: {} sec\n", number_of(server, "lifetime_crl_s"));
   fmt::format_to(out, "    Extended key usage:{}\n", extended);

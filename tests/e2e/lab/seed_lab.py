@@ -18,9 +18,11 @@ class SeedLab:
         self.fingerprint = None
         self.ca = self.ks = self.gm1 = self.gm2 = None
 
-    def start_authority(self):
+    def start_authority(self, change=lambda configuration: None):
         node = self.lab.nodes["ca"]
-        self.ca = Daemon(node, configs.certificate_authority(node)).start()
+        configuration = configs.certificate_authority(node)
+        change(configuration)
+        self.ca = Daemon(node, configuration).start()
         self.fingerprint = self.ca.ask("show crypto pki server")["fingerprint_sha256"]
 
     def start_key_server(self, **options):

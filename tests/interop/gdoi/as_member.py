@@ -13,6 +13,7 @@ import phase1
 import policy
 import wire
 from bench import OURS, PSK, policy_of, wait_for
+from cryptography import x509
 from wire import Broken
 
 from lab import scenario  # of tests/e2e; bench has put it on the path
@@ -53,7 +54,7 @@ class Server:
         out = bench.common(net.ours, 'ks', phase1_policies or policies(), authority, key)
         out.setdefault('keys', {}).update({
             'sign': {'type': 'rsa', 'modulus': 2048}, 'sign256': {'type': 'ecdsa-p256'},
-            'sign384': {'type': 'ecdsa-p384'}})
+            'sign384': {'type': 'ecdsa-p384'}, 'sign521': {'type': 'ecdsa-p521'}})
         out['access_lists'] = ACL
         out['profiles'] = {suite.name: {'transform': suite.name, 'lifetime': '3600s'}
                            for suite in policy.SUITES}
@@ -206,14 +207,27 @@ def phase1_certificates(lab, check):
         accepted(check, what, lambda identity=identity, how=how: register(
             connect(net, suites[0], identity, **how), 1))
     before = len(server.members('group-1'))
-    for what, identity, said in (
-            ('a certificate of a stranger', stranger.identity('gm'),
-             ['INVALID-CERTIFICATE', 'AUTHENTICATION-FAILED']),
-            ('a chain without its intermediate', middle.identity('gm'),
-             ['INVALID-CERTIFICATE', 'AUTHENTICATION-FAILED']),
+    code_signing = x509.ObjectIdentifier('1.3.6.1.5.5.7.3.3')
+    for what, identity, said, logged in (
+            ('a certificate of a stranger', stranger.identity('gm'), 'INVALID-CERTIFICATE',
+             'unknown_ca'),
+            ('a chain without its intermediate', middle.identity('gm'), 'INVALID-CERTIFICATE',
+             'unknown_ca'),
+            ('a certificate that has expired', root.identity('gm', hours=(-9, -1)),
+             'INVALID-CERTIFICATE', 'certificate_expired'),
+            ('a certificate of tomorrow', root.identity('gm', hours=(24, 48)),
+             'INVALID-CERTIFICATE', 'certificate_not_yet_valid'),
+            ('a certificate for encryption alone', root.identity('gm', signs=False),
+             'INVALID-CERTIFICATE', 'wrong_key_usage'),
+            ('a certificate for signing code', root.identity('gm', usages=[code_signing]),
+             'INVALID-CERTIFICATE', 'wrong_extended_key_usage'),
             ('a wrong signature', phase1.Identity(key=bench.new_key('rsa'), chain=plain.chain),
-             ['INVALID-SIGNATURE', 'AUTHENTICATION-FAILED'])):
-        refused(check, what, lambda identity=identity: connect(net, suites[0], identity), said)
+             'INVALID-SIGNATURE', 'bad_signature')):
+        had = server.daemon.refusals().get(logged, 0)
+        refused(check, what, lambda identity=identity: connect(net, suites[0], identity),
+                [said, 'AUTHENTICATION-FAILED'])
+        check(f'{what}: the key server names it {logged}',
+              server.daemon.refusals().get(logged, 0) > had, server.daemon.refusals())
     outsider = connect(net, suites[0], root.identity('gm-outsider', 'OTHER'))
     refused(check, 'a certificate of another unit', lambda: register(outsider, 1),
             ['INVALID-ID-INFORMATION', 'AUTHENTICATION-FAILED'])

@@ -96,22 +96,26 @@ class Authority:
         self.subject = name(common, 'CA')
         self.certificate = self.issue(self.subject, self.key.public_key(), True, issuer or self)
 
-    def issue(self, subject, public, is_ca=False, issuer=None):
+    def issue(self, subject, public, is_ca=False, issuer=None, hours=(-1, 720), signs=True,
+              usages=()):
+        """hours: of its begin and end, from now on; signs: digitalSignature in an end
+        certificate; usages: extended ones."""
         issuer = issuer or self
-        # The clock is read here alone: certificates must be valid now.
-        now = datetime.datetime.utcnow()
+        # The clock is read here alone: certificates must be valid now, or just not.
+        begin, end = (datetime.datetime.utcnow() + datetime.timedelta(hours=one) for one in hours)
         builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer.subject)
                    .public_key(public).serial_number(x509.random_serial_number())
-                   .not_valid_before(now - datetime.timedelta(hours=1))
-                   .not_valid_after(now + datetime.timedelta(days=30))
+                   .not_valid_before(begin).not_valid_after(end)
                    .add_extension(x509.BasicConstraints(is_ca, None), True)
-                   .add_extension(x509.KeyUsage(not is_ca, False, False, False, False, is_ca,
-                                                is_ca, False, False), True))
+                   .add_extension(x509.KeyUsage(signs and not is_ca, False, not signs, False, False,
+                                                is_ca, is_ca, False, False), True))
+        if usages:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), False)
         return builder.sign(issuer.key, hashes.SHA256())
 
-    def identity(self, common, unit='GETVPN_GM', kind='rsa', above=()):
+    def identity(self, common, unit='GETVPN_GM', kind='rsa', above=(), **how):
         key = leaf_key(kind)
-        leaf = self.issue(name(common, unit), key.public_key())
+        leaf = self.issue(name(common, unit), key.public_key(), **how)
         return phase1.Identity(key=key, chain=[der(one) for one in (leaf, *above)])
 
 
@@ -137,7 +141,7 @@ def common(node, hostname, policies, authority=None, key='rsa'):
         'isakmp': {'policies': policies, 'retransmit_initial': '1s'},
     }
     if authority:
-        kind = {'rsa': 'rsa', 'p256': 'ecdsa-p256', 'p384': 'ecdsa-p384'}[key]
+        kind = 'rsa' if key == 'rsa' else f'ecdsa-{key}'
         out['keys'] = {'pkikey': {'type': kind, **({'modulus': 2048} if key == 'rsa' else {})}}
         out['trustpoints'] = {'LAB': {'key': 'pkikey', 'subject_name': 'OU=GETVPN_KS',
                                       'revocation_check': 'none'}}

@@ -146,6 +146,20 @@ INSTANTIATE_TEST_SUITE_P(
                   {"f.json: warning: at /isakmp/policies/0/group: found 2; expected an algorithm "
                    "that withstands today's attacks; fix: use it only with peers that know no "
                    "better"}},
+        ErrorCase{"the guide's short rekey key",
+                  ca_file(R"(, "keys": {"getKey": {"modulus": 1024}})"),
+                  {"f.json: error: at /keys/getKey/modulus: found 1024; expected 2048 bits at "
+                   "least: shorter keys can be broken; fix: choose 2048 or more, or set "
+                   "\"allow_weak\": true at the top of the file"}},
+        ErrorCase{"the guide's short rekey key, admitted",
+                  ca_file(R"(, "allow_weak": true, "keys": {"getKey": {"modulus": 1024}})"),
+                  {"f.json: warning: at /keys/getKey/modulus: found 1024; expected 2048 bits at "
+                   "least: shorter keys can be broken; fix: use it only with peers that know no "
+                   "better"}},
+        ErrorCase{"a key that is too short for anything",
+                  ca_file(R"(, "allow_weak": true, "keys": {"k": {"modulus": 1023}})"),
+                  {"f.json: error: at /keys/k/modulus: found 1023; expected a whole number from "
+                   "1024 to 8192; fix: choose a number in that range"}},
         ErrorCase{"a duration without a unit",
                   ca_file(R"(, "profiles": {"p": {"lifetime": 7200}})"),
                   {"f.json: error: at /profiles/p/lifetime: found 7200; expected a duration from "
@@ -163,11 +177,6 @@ INSTANTIATE_TEST_SUITE_P(
                   ca_file(R"(, "profiles": {"p": {"replay_time_window": "2s"}})"),
                   {"f.json: error: at /profiles/p/replay_time_window: found \"2s\"; expected "
                    "\"replay\": \"time\" beside it; fix: a window of time has no meaning without"}},
-        ErrorCase{
-            "a RSA key that is too short",
-            ca_file(R"(, "keys": {"k": {"modulus": 1024}})"),
-            {"f.json: error: at /keys/k/modulus: found 1024; expected a whole number from 2048 "
-             "to 8192; fix: choose a number in that range"}},
         ErrorCase{
             "a truncated address",
             ca_file(R"(, "access_lists": {"data_plane":

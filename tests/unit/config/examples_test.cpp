@@ -47,7 +47,7 @@ TEST(Examples, CertificateAuthorityOfTheSeedLab) {
   EXPECT_EQ(options.name, "ca-server");
   EXPECT_EQ(options.grant, pki::Grant::automatic);
   EXPECT_EQ(options.hash, crypto::Hash::sha256);
-  EXPECT_EQ(options.certificate_lifetime.count(), 5000);
+  EXPECT_EQ(options.certificate_lifetime, pki::Days(5000));
   EXPECT_EQ(options.ca_lifetime.count(), 7300);
   EXPECT_THAT(options.eku, testing::ElementsAre(pki::ExtendedKeyUsage::server_auth,
                                                 pki::ExtendedKeyUsage::client_auth));

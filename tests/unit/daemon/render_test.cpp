@@ -180,7 +180,8 @@ TEST(Render, CertificateServer) {
     "grant": "auto", "fingerprint_md5": "e184d9ec", "fingerprint_sha1": "a31ee77d",
     "fingerprint_sha256": "0011", "not_after": "2045-09-04T11:28:11Z", "last_serial": "05",
     "crl_next_update": null, "database": "/var/lib/cohort/ca/ca.sqlite", "certificates": 4,
-    "revoked": 1, "pending": 2, "rejected": 3, "hash": "sha256", "lifetime_certificate_days": 5000,
+    "revoked": 1, "pending": 2, "rejected": 3, "hash": "sha256",
+    "lifetime_certificate_s": 432000000,
     "lifetime_ca_certificate_days": 7300, "lifetime_crl_s": 604800,
     "extended_key_usage": ["server-auth", "client-auth"], "challenge_required": true,
     "database_level": "complete", "database_archive": "pkcs12", "crl_url": null})");

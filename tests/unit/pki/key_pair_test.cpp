@@ -26,12 +26,35 @@ TEST(KeyPairs, RefusesSizesLabelsAndDoubles) {
   KeyPairs keys(store);
   EXPECT_REFUSED(keys.generate(options("a", 2047)), bad_key_size);
   EXPECT_REFUSED(keys.generate(options("a", 8193)), bad_key_size);
-  EXPECT_REFUSED(keys.generate({"a", crypto::KeyType::ecdsa_p521, 0, false}), bad_key_size);
   for (const char* label : {"", "../../etc/passwd", "a b", "é"})
     EXPECT_REFUSED(keys.generate(options(label, 2048)), bad_key_label);
   EXPECT_TRUE(store.blobs.empty());
   must(keys.generate({"a", crypto::KeyType::ecdsa_p256, 0, false}));
   EXPECT_REFUSED(keys.generate(options("a", 2048)), key_pair_exists);
+}
+
+// S10, S12: the guide's rekey key has 1024 bits.
+TEST(KeyPairs, TakesShortRsaOnlyWithAllowWeak) {
+  MemoryStore store;
+  KeyPairs weak(store, {}, true);
+  EXPECT_EQ(must(weak.generate(options("getKey", 1024, true))).key.bits(), 1024u);
+  EXPECT_REFUSED(weak.generate(options("a", 1023)), bad_key_size);
+  const Secret passphrase = Secret::of_text("correct horse");
+  const Secret pem = must(weak.export_pem("getKey", passphrase));
+  KeyPairs strong(store);
+  EXPECT_REFUSED(strong.import_pem("b", text_of(pem), passphrase, true), bad_key_size);
+  EXPECT_EQ(must(weak.import_pem("b", text_of(pem), passphrase, true)).key.bits(), 1024u);
+}
+
+TEST(KeyPairs, MakesEcdsaOnEachCurve) {
+  MemoryStore store;
+  KeyPairs keys(store);
+  for (const auto curve :
+       {crypto::KeyType::ecdsa_p256, crypto::KeyType::ecdsa_p384, crypto::KeyType::ecdsa_p521}) {
+    const std::string label = "k" + std::to_string(static_cast<int>(curve));
+    EXPECT_EQ(must(keys.generate({label, curve, 0, false})).key.type(), curve);
+    EXPECT_EQ(must(keys.find(label))->key.type(), curve);
+  }
 }
 
 TEST(KeyPairs, LabelsDifferByCase) {

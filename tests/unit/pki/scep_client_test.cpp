@@ -124,8 +124,8 @@ TEST_F(Enrolment, WrongChallengeIsAFailureWithASentence) {
   open_ca(std::move(ca));
   auto options = trustpoint_options();
   options.fingerprint_sha256 = ca_fingerprint();
-  options.challenge_password = Secret::of_text("let me in, please");
   open_client(std::move(options));
+  ASSERT_TRUE(trustpoint_->use({Secret::of_text("let me in, please"), {}, {}}));
   client_->start(clock_.now());
   run();
   EXPECT_EQ(client_->state(), EnrolState::retry);
@@ -136,10 +136,47 @@ TEST_F(Enrolment, WrongChallengeIsAFailureWithASentence) {
   EXPECT_TRUE(must(ca_->issued()).empty());
   EXPECT_TRUE(must(ca_->requests()).empty());
   // An operator who knows better now does not wait for the next try.
-  trustpoint_->use_challenge_password(Secret::of_text("let me in please"));
+  ASSERT_TRUE(trustpoint_->use({Secret::of_text("let me in please"), {}, {}}));
   client_->start(clock_.now());
   run();
   EXPECT_EQ(client_->state(), EnrolState::enrolled) << failure();
+}
+
+TEST_F(Enrolment, AnOperatorAddsWhatTheConfigurationLeavesOpen) {
+  open_ca(ca_options());
+  auto options = trustpoint_options();
+  options.fingerprint_sha256 = ca_fingerprint();
+  options.serial_number = "9KSX4711";
+  open_client(std::move(options));
+  EXPECT_FALSE(trustpoint_->open_questions().serial_number);
+  ASSERT_TRUE(trustpoint_->open_questions().ip_address);
+  ASSERT_TRUE(trustpoint_->use({{}, "another", must(IpAddress::parse("10.191.61.117"))}));
+  client_->start(clock_.now());
+  run();
+  ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+  const auto info = trustpoint_->certificate()->describe();
+  EXPECT_THAT(info.subject, ::testing::HasSubstr("serialNumber=9KSX4711,unstructuredAddress=10."));
+  ASSERT_EQ(info.san_addresses.size(), 1u);
+  // A renewal keeps it, also in a process that nobody has told.
+  auto again = trustpoint_options();
+  again.fingerprint_sha256 = ca_fingerprint();
+  restart_client(std::move(again));
+  client_->start(clock_.now());
+  ASSERT_TRUE(client_->renew(clock_.now()));
+  run();
+  const auto renewed = trustpoint_->certificate()->describe();
+  EXPECT_NE(renewed.serial, info.serial) << failure();
+  EXPECT_EQ(renewed.subject, info.subject);
+  EXPECT_EQ(renewed.san_addresses, info.san_addresses);
+}
+
+TEST_F(Enrolment, AnAnswerThatFitsIntoNoNameChangesNothing) {
+  open_ca(ca_options());
+  open_client(trustpoint_options());
+  const auto done = trustpoint_->use({Secret::of_text("secret"), std::string(65, '7'), {}});
+  ASSERT_FALSE(done);
+  EXPECT_TRUE(done.error().is(bad_name));
+  EXPECT_TRUE(trustpoint_->options().challenge_password.empty());
 }
 
 TEST_F(Enrolment, AnotherFingerprintRefusesAndSaysBothValues) {
@@ -260,6 +297,54 @@ TEST_F(Enrolment, RenewsByItselfAndKeepsTheSubject) {
   EXPECT_NE(trustpoint_->certificate()->serial(), first);
   EXPECT_EQ(trustpoint_->key_label(), "pkikey");
   EXPECT_EQ(must(ca_->requests()).front().renewal, true);
+}
+
+// Each certificate ends with the CA's own, so the last ones are short, and backdated.
+TEST_F(Enrolment, ACertificateThatIsMostlyOverIsNotRenewedAtOnceAndAgain) {
+  auto ca = ca_options();
+  ca.ca_lifetime = Days(1);
+  open_ca(std::move(ca));
+  clock_.advance(std::chrono::seconds(86400 - 100));
+  auto options = trustpoint_options();
+  options.fingerprint_sha256 = ca_fingerprint();
+  options.auto_enroll_percent = 70;
+  options.revocation_check = RevocationCheck::none;
+  open_client(std::move(options));
+  client_->start(clock_.now());
+  run();
+  ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+  EXPECT_GE(client_->next_deadline() - clock_.now(), std::chrono::seconds(60));
+  unsigned renewals = 0;
+  while (clock_.wall() < trustpoint_->certificate()->not_after() && renewals < 100) {
+    wake();
+    run();
+    ++renewals;
+  }
+  EXPECT_LE(renewals, 10u);
+}
+
+// A certificate of minutes is backdated by little of them: it is renewed at 70 % as any other.
+TEST_F(Enrolment, ShortLivesAreRenewedInTime) {
+  auto ca = ca_options();
+  ca.certificate_lifetime = std::chrono::seconds(100);
+  open_ca(std::move(ca));
+  auto options = trustpoint_options();
+  options.fingerprint_sha256 = ca_fingerprint();
+  options.auto_enroll_percent = 70;
+  options.revocation_check = RevocationCheck::none;
+  open_client(std::move(options));
+  client_->start(clock_.now());
+  run();
+  const WallTime began = clock_.wall();
+  for (int i = 0; i < 3; ++i) {
+    const std::string serial = trustpoint_->certificate()->serial();
+    wake();
+    run();
+    ASSERT_EQ(client_->state(), EnrolState::enrolled) << failure();
+    EXPECT_NE(trustpoint_->certificate()->serial(), serial);
+  }
+  EXPECT_GE(clock_.wall() - began, std::chrono::seconds(3 * 65));
+  EXPECT_LE(clock_.wall() - began, std::chrono::seconds(3 * 71));
 }
 
 TEST_F(Enrolment, RenewalWithANewKeyRemovesTheOldOne) {
