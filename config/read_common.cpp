@@ -115,6 +115,7 @@ ike::Phase1Policy read_policy(ReadContext& context, const Json& value, const std
                                        {{"rsa-sig", AuthMethod::rsa_signature},
                                         {"ecdsa-256-sig", AuthMethod::ecdsa_256},
                                         {"ecdsa-384-sig", AuthMethod::ecdsa_384},
+                                        {"ecdsa-521-sig", AuthMethod::ecdsa_521},
                                         {"pre-share", AuthMethod::pre_shared_key}});
   out.lifetime = object.seconds("lifetime", out.lifetime, seconds(60), hours(24 * 7));
   object.finish();
@@ -167,6 +168,8 @@ ike::IsakmpOptions read_isakmp(ReadContext& context, const Json& value) {
   out.half_open_max_per_address =
       object.number("half_open_max_per_address", out.half_open_max_per_address, 1, 1000);
   out.established_max = object.number("established_max", out.established_max, 1, 1'000'000);
+  out.ecdsa_signs_digest = object.choice<bool>("ecdsa_signs", out.ecdsa_signs_digest,
+                                               {{"hash", false}, {"digest", true}});
   out.allow_weak = context.allow_weak;
   object.finish();
   return out;

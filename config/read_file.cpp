@@ -16,6 +16,22 @@ namespace {
 constexpr std::size_t file_size_max = 4 * 1024 * 1024;
 constexpr int depth_max = 32;
 
+/// The kind of key that signs so.
+crypto::KeyType key_type_of(ike::AuthMethod method) {
+  switch (method) {
+    case ike::AuthMethod::ecdsa_256:
+      return crypto::KeyType::ecdsa_p256;
+    case ike::AuthMethod::ecdsa_384:
+      return crypto::KeyType::ecdsa_p384;
+    case ike::AuthMethod::ecdsa_521:
+      return crypto::KeyType::ecdsa_p521;
+    case ike::AuthMethod::rsa_signature:
+    case ike::AuthMethod::pre_shared_key:
+      break;
+  }
+  return crypto::KeyType::rsa;
+}
+
 /// Line and column, from 1, of an offset; the column counts octets.
 std::pair<unsigned, unsigned> place_of(std::string_view text, std::size_t offset) {
   unsigned line = 1;
@@ -157,12 +173,7 @@ void check_signature_methods(Diagnostics& diagnostics, const Configuration& conf
                         "add the key \"trustpoint\", or use policies with \"pre-share\" only");
       return;
     }
-    const crypto::KeyType type = found->key.type;
-    const bool fits =
-        policies[i].auth == ike::AuthMethod::rsa_signature ? type == crypto::KeyType::rsa
-        : policies[i].auth == ike::AuthMethod::ecdsa_256   ? type == crypto::KeyType::ecdsa_p256
-                                                           : type == crypto::KeyType::ecdsa_p384;
-    if (fits) continue;
+    if (key_type_of(policies[i].auth) == found->key.type) continue;
     diagnostics.error(at, "a signature by another kind of key than the trustpoint's",
                       fmt::format("a method that fits the key pair \"{}\"", found->key.label),
                       "change the method or the type of the key pair");

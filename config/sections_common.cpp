@@ -85,6 +85,9 @@ constexpr auto isakmp_fields = std::to_array<FieldSpec>({
      "unauthenticated phase 1 of all peers together; a quarter from one /24 or IPv6 /64"},
     {"half_open_max_per_address", "1..1000", "8", "and from one address"},
     {"established_max", "1..1000000", "20000", "established phase 1 of all peers together"},
+    {"ecdsa_signs", "hash or digest", "hash",
+     "as initiator with ECDSA: sign HASH_I itself, as strongSwan does, or its digest, as RFC 4754 "
+     "can be read; a responder answers in the form that it got, and both forms are accepted"},
 });
 
 constexpr auto isakmp_policy_fields = std::to_array<FieldSpec>({
@@ -92,7 +95,7 @@ constexpr auto isakmp_policy_fields = std::to_array<FieldSpec>({
     {"hash", "sha256, sha384, sha512 (weak: sha1, md5)", "sha256",
      "hash and pseudo-random function"},
     {"group", "14, 15, 16, 19, 20, 21 (weak: 2, 5)", "14", "Diffie-Hellman group"},
-    {"authentication", "rsa-sig, ecdsa-256-sig, ecdsa-384-sig, pre-share", "rsa-sig",
+    {"authentication", "rsa-sig, ecdsa-256-sig, ecdsa-384-sig, ecdsa-521-sig, pre-share", "rsa-sig",
      "how the peers prove who they are"},
     {"lifetime", "duration", "24h", "of the phase 1 SA; 60s to 7d"},
 });

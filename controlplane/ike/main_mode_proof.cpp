@@ -50,7 +50,11 @@ Status begin_signing(Step& step) {
   const Phase1Policy& policy = step.sa.info.transform;
   const crypto::Hash hash = authentication_hash(policy);
   Bytes digest = own_hash(step);
-  if (step.sa.handshake->proof_is_hashed) digest = crypto::digest(hash, {digest});
+  // Who answers does as the other did.
+  const bool hash_again = policy.auth != AuthMethod::rsa_signature &&
+                          (step.sa.role == Role::initiator ? step.options.ecdsa_signs_digest
+                                                           : step.sa.handshake->proof_is_hashed);
+  if (hash_again) digest = crypto::digest(hash, {digest});
   step.job = SignJob{step.sa.handshake->identity->key, signature_form(policy.auth), hash,
                      std::move(digest)};
   return {};

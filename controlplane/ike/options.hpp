@@ -44,6 +44,8 @@ struct IsakmpOptions {
   std::vector<Phase1Policy> policies;  ///< by priority; not empty
   std::string trustpoint;              ///< for the signature methods
   bool allow_weak = false;             ///< admit 3DES, SHA-1, MD5, groups 2 and 5, RSA < 2048
+  /// An initiator's ECDSA signature is of the digest of HASH_I, not of HASH_I itself (RFC 4754).
+  bool ecdsa_signs_digest = false;
   DpdOptions dpd;
   /// First retransmission; doubles each time.
   std::chrono::milliseconds retransmit_initial{1000};

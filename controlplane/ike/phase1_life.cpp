@@ -19,6 +19,8 @@ constexpr seconds superseded_life{30};
 constexpr std::size_t established_max_of_peer = 16;
 // A network (an IPv4 /24, an IPv6 /64) may have this part of the half-open ones.
 constexpr std::size_t network_share = 4;
+// A peer that goes on answers within a round trip and two or three retransmissions.
+constexpr seconds patience_when_full{5};
 // RFC 3948 section 4: the default.
 constexpr seconds keepalive_interval{20};
 // Proven failures after which an initiator gives up, rather than waiting for a better answer.
@@ -144,8 +146,11 @@ Status Isakmp::Impl::make_room(TimePoint now, const IpAddress& address) {
                            std::max<std::size_t>(1, options.half_open_max / network_share);
   if (!share_spent && sas.half_open() < options.half_open_max) return {};
   // Under a flood the oldest exchange whose peer never answered gives way: a forged source can't
-  // answer, a real peer does within a round trip.
+  // answer, a real peer does within a round trip. Next, one whose peer has answered and then let
+  // it lie: who has many networks would otherwise fill the table with such.
   Phase1Sa* oldest = share_spent ? sas.oldest_unproven_near(address) : sas.oldest_unproven();
+  if (oldest == nullptr)
+    oldest = sas.oldest_silent(now - patience_when_full, share_spent ? &address : nullptr);
   if (oldest == nullptr)
     return fail(half_open_limit, share_spent ? "from the network of " + address.text() : "in all");
   drop(now, *oldest, Error(half_open_evicted), false);
@@ -180,6 +185,7 @@ void Isakmp::Impl::apply(TimePoint now, Step& step, Outcome outcome) {
   if (outcome.send) {
     sa.sent = std::move(*outcome.send);
     sa.answered_digest = sa.handshake->accepted_digest;
+    sa.answered = now;
     transmit(sa, sa.sent);
     if (sa.role == Role::initiator)
       sa.retransmission = {now + options.retransmit_initial, options.retransmit_initial, 0};

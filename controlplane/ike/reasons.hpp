@@ -32,8 +32,8 @@ inline constexpr Reason bad_proposal{"bad_proposal",
                                      "the SA payload breaks the rules of RFC 2408 and 2409"};
 inline constexpr Reason no_usable_policy{
     "no_usable_policy",
-    "no configured phase 1 policy can be used with this peer: enrol, configure its pre-shared key, "
-    "or add a policy for the local key's type"};
+    "no configured phase 1 policy can be used with this peer: enrol, renew a certificate that has "
+    "expired, configure the peer's pre-shared key, or add a policy for the local key's type"};
 inline constexpr Reason certificate_missing{"certificate_missing",
                                             "the peer signed without sending its certificate"};
 inline constexpr Reason wrong_key_type{
@@ -57,7 +57,10 @@ inline constexpr Reason half_open_timeout{"half_open_timeout",
                                           "the peer did not finish phase 1 in time"};
 inline constexpr Reason half_open_evicted{
     "half_open_evicted", "gave way to a newer request under a flood of unfinished ones"};
-inline constexpr Reason peer_refused{"peer_refused", "the peer refused phase 1"};
+inline constexpr Reason peer_refused{
+    "peer_refused",
+    "the peer refused phase 1; its log says why. Is our certificate in its time, of its authority, "
+    "not revoked?"};
 inline constexpr Reason peer_deleted{"peer_deleted", "the peer deleted the phase 1"};
 inline constexpr Reason peer_dead{"peer_dead", "the peer answers no dead peer detection"};
 inline constexpr Reason peer_restarted{"peer_restarted",

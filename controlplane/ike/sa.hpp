@@ -76,7 +76,8 @@ struct Phase1Sa {
   Bytes peer_id;      ///< body of its ID payload
   std::unique_ptr<Handshake> handshake;
   TimePoint created{};
-  JobId job = 0;  ///< the one whose result is awaited
+  TimePoint answered{};  ///< when `sent` was sent first
+  JobId job = 0;         ///< the one whose result is awaited
 
   Bytes sent;             ///< our last message of main mode
   Bytes answered_digest;  ///< of the peer's message that `sent` answers

@@ -122,6 +122,15 @@ Phase1Sa* SaStore::oldest_unproven_near(const IpAddress& address) const {
   return nullptr;
 }
 
+Phase1Sa* SaStore::oldest_silent(TimePoint since, const IpAddress* near) const {
+  for (const auto& [id, first] : half_open_) {
+    if (near != nullptr && network_of(first.second.address) != network_of(*near)) continue;
+    Phase1Sa* sa = find(id);
+    if (sa->state == State::ke_sent && sa->answered < since) return sa;
+  }
+  return nullptr;
+}
+
 void SaStore::schedule(const Phase1Sa& sa, TimePoint deadline) {
   const Phase1Id id = sa.info.id;
   if (const auto old = deadline_of_.find(id); old != deadline_of_.end()) {

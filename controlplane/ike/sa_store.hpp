@@ -46,6 +46,9 @@ class SaStore {
   /// one: among those from the network of `address`.
   [[nodiscard]] Phase1Sa* oldest_unproven() const;
   [[nodiscard]] Phase1Sa* oldest_unproven_near(const IpAddress& address) const;
+  /// The oldest half-open one whose peer has owed us message 5 since before `since`; `near`: among
+  /// those from the network of that address.
+  [[nodiscard]] Phase1Sa* oldest_silent(TimePoint since, const IpAddress* near) const;
 
   void schedule(const Phase1Sa& sa, TimePoint deadline);
   [[nodiscard]] TimePoint next_deadline() const;

@@ -52,6 +52,7 @@ void Host::send(Datagram datagram) {
 
 JobId Host::post(Job job) {
   const JobId id = ++net_.last_job_;
+  if (std::holds_alternative<VerifyJob>(job)) ++verified;
   auto shared = std::make_shared<Job>(std::move(job));
   net_.at(net_.now() + net_.job_time, [this, id, shared](TimePoint now) {
     // Every node hears of it, as a node must ignore what it did not post.

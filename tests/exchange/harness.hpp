@@ -137,6 +137,7 @@ class Host final : public Outbox, public CryptoJobs {
   std::vector<Event> events;
   std::vector<Refusal> refusals;
   std::vector<IpAddress> multicast_groups;  ///< that the host has joined
+  unsigned verified = 0;                    ///< signatures that it has checked
 
  private:
   std::multimap<std::uint16_t, Node*> ports_;

@@ -385,6 +385,30 @@ TEST_F(Flood, from_a_whole_network_that_answers_leaves_room_for_the_others) {
   EXPECT_TRUE(net.run_until([&] { return both_up(); }, seconds{5}));
 }
 
+TEST_F(Flood, from_many_networks_that_answer_gives_way_once_they_have_fallen_silent) {
+  make_small(8, 4);
+  std::map<IpAddress, unsigned> said;
+  net.fate = [&](const Datagram& datagram) {
+    const bool stranger = datagram.local.address.bytes()[1] == 10;
+    return Fate{.copies = stranger && ++said[datagram.local.address] > 2 ? 0u : 1u};
+  };
+  std::list<Peer> strangers;  // from as many networks; each goes as far as its address is proven
+  for (int i = 1; i <= 8; ++i) {
+    Peer& one = strangers.emplace_back(net, "10.10." + std::to_string(i) + ".1",
+                                       options_with({fast_policy(AuthMethod::pre_shared_key)}));
+    one.host.credentials.share_key(server->host.address(), "whatever");
+    server->host.credentials.share_key(one.host.address(), "whatever");
+    one.isakmp->initiate(net.now(), server->end());
+    net.run_for(milliseconds{50});
+  }
+  id = go();
+  net.run_for(milliseconds{500});
+  EXPECT_FALSE(both_up()) << "they may still be about to go on";
+  EXPECT_GE(server->host.count(ike::half_open_limit), 1u);
+  EXPECT_TRUE(net.run_until([&] { return both_up(); }, seconds{10}));
+  EXPECT_EQ(server->observer.last_reason(), ike::half_open_evicted.name);
+}
+
 TEST_F(Flood, does_not_evict_who_has_answered) {
   make_small(4, 4);
   // The member stops after its third message, which proves its address.

@@ -104,6 +104,23 @@ INSTANTIATE_TEST_SUITE_P(
 
 using Phase1 = TwoPeers;
 
+// What an initiator's ECDSA signature is of is a choice; whatever it is, the responder takes it,
+// and answers with the same.
+TEST_F(Phase1, an_ecdsa_initiator_signs_the_hash_or_its_digest) {
+  for (const bool digest : {false, true}) {
+    ike::IsakmpOptions options = options_with({fast_policy(AuthMethod::ecdsa_256)});
+    options.ecdsa_signs_digest = digest;
+    member.reset();
+    server.reset();
+    make(options, options_with({fast_policy(AuthMethod::ecdsa_256)}));
+    certify(crypto::KeyType::ecdsa_p256);
+    ASSERT_TRUE(connect()) << digest;
+    // The usual reading is tried first, the other one after it.
+    EXPECT_EQ(server->host.verified, digest ? 2u : 1u);
+    EXPECT_EQ(member->host.verified, digest ? 2u : 1u) << "the answer is of the same kind";
+  }
+}
+
 TEST_F(Phase1, weak_algorithms_only_when_allowed) {
   ike::IsakmpOptions weak =
       options_with({{crypto::Cipher::triple_des, crypto::Hash::sha1, crypto::DhGroup::modp1024,

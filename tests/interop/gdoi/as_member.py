@@ -28,7 +28,7 @@ SECOND_HASH = {4: 'sha256', 5: 'sha384', 6: 'sha512'}
 PHASE1 = [phase1.Suite(key_bits=bits, digest=digest, group=group) for bits, digest, group in
           ((256, 4, 14), (128, 4, 15), (192, 5, 16), (256, 6, 19), (128, 5, 20), (192, 6, 21))]
 METHODS = {phase1.PSK: 'pre-share', phase1.RSA: 'rsa-sig', phase1.ECDSA256: 'ecdsa-256-sig',
-           phase1.ECDSA384: 'ecdsa-384-sig'}
+           phase1.ECDSA384: 'ecdsa-384-sig', phase1.ECDSA521: 'ecdsa-521-sig'}
 
 
 def policies(method=phase1.PSK):
@@ -323,6 +323,10 @@ def phase1_ecdsa(lab, check):
 
 def phase1_ecdsa384(lab, check):
     _ecdsa(lab, check, 'p384', phase1.ECDSA384, 5)
+
+
+def phase1_ecdsa521(lab, check):
+    _ecdsa(lab, check, 'p521', phase1.ECDSA521, 6)
 
 
 # --- GROUPKEY-PULL ------------------------------------------------------------------------------
