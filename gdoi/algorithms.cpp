@@ -93,20 +93,30 @@ Result<Prefix> prefix_of_subnet(ByteView data) {
   return prefix_of(data.first(data.size() / 2), *length);
 }
 
-/// A range is accepted where it is a prefix.
-Result<Prefix> prefix_of_range(ByteView data) {
+/// Adds the prefixes that make up what first..last has of the network `low`/`length`, in order.
+void cover(Bytes low, unsigned length, ByteView first, ByteView last, std::vector<Prefix>& out) {
+  Bytes high = low;
+  for (std::size_t bit = length; bit < high.size() * 8; ++bit)
+    high[bit / 8] = static_cast<std::uint8_t>(high[bit / 8] | (0x80u >> (bit % 8)));
+  const auto below = [](ByteView a, ByteView b) {
+    return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+  };
+  if (below(high, first) || below(last, low) || out.size() > selectors_of_sat_max) return;
+  if (!below(low, first) && !below(last, high)) {
+    out.push_back({IpAddress::from_bytes(low).value(), static_cast<std::uint8_t>(length)});
+    return;
+  }
+  cover(low, length + 1, first, last, out);
+  low[length / 8] = static_cast<std::uint8_t>(low[length / 8] | (0x80u >> (length % 8)));
+  cover(std::move(low), length + 1, first, last, out);
+}
+
+Result<std::vector<Prefix>> prefixes_of_range(ByteView data) {
   const ByteView first = data.first(data.size() / 2), last = data.subspan(data.size() / 2);
-  Bytes mask;
-  for (std::size_t i = 0; i < first.size(); ++i) {
-    mask.push_back(static_cast<std::uint8_t>(~(first[i] ^ last[i])));
-  }
-  const auto length = mask_length(mask);
-  if (!length) return fail(unsupported_policy, "an address range that is no prefix");
-  COHORT_TRY(const Prefix prefix, prefix_of(first, *length));
-  if (!equal(prefix.address.bytes(), first)) {
-    return fail(unsupported_policy, "an address range that is no prefix");
-  }
-  return prefix;
+  std::vector<Prefix> out;
+  cover(Bytes(first.size()), 0, first, last, out);
+  if (out.empty()) return fail(unsupported_policy, "an address range whose end is below its start");
+  return out;
 }
 
 /// RFC 6407 section 5.5.1: no data, or three zeros, is "any source".
@@ -114,7 +124,11 @@ bool is_any(const WireIdentity& id) {
   return id.data.empty() || (id.data.size() == 3 && id.data == Bytes(3, 0));
 }
 
-Result<Prefix> prefix_from_wire(const WireIdentity& id) {
+Result<std::vector<Prefix>> one(Result<Prefix> prefix) {
+  return std::move(prefix).map([](Prefix only) { return std::vector<Prefix>{only}; });
+}
+
+Result<std::vector<Prefix>> prefixes_from_wire(const WireIdentity& id) {
   const auto sized = [&id](std::size_t octets) -> Status {
     if (id.data.size() != octets) return fail(ike::bad_length, fmt::format("ID type {}", id.type));
     return {};
@@ -122,22 +136,22 @@ Result<Prefix> prefix_from_wire(const WireIdentity& id) {
   switch (id.type) {
     case id_type::ipv4:
       COHORT_CHECK(sized(4));
-      return prefix_of(id.data, 32);
+      return one(prefix_of(id.data, 32));
     case id_type::ipv6:
       COHORT_CHECK(sized(16));
-      return prefix_of(id.data, 128);
+      return one(prefix_of(id.data, 128));
     case id_type::ipv4_subnet:
       COHORT_CHECK(sized(8));
-      return prefix_of_subnet(id.data);
+      return one(prefix_of_subnet(id.data));
     case id_type::ipv6_subnet:
       COHORT_CHECK(sized(32));
-      return prefix_of_subnet(id.data);
+      return one(prefix_of_subnet(id.data));
     case id_type::ipv4_range:
       COHORT_CHECK(sized(8));
-      return prefix_of_range(id.data);
+      return prefixes_of_range(id.data);
     case id_type::ipv6_range:
       COHORT_CHECK(sized(32));
-      return prefix_of_range(id.data);
+      return prefixes_of_range(id.data);
     default:
       return fail(unsupported_policy, fmt::format("ID type {} as selector", id.type));
   }
@@ -246,28 +260,43 @@ Result<Suite> suite_from_wire(const EspSat& sat) {
                                               sat.transform, sat.authentication.value_or(0), bits));
 }
 
-Result<dataplane::Selector> selector_from_wire(std::uint8_t ip_protocol, const WireIdentity& source,
-                                               const WireIdentity& destination) {
-  dataplane::Selector selector;
-  selector.protocol = ip_protocol;
-  selector.source_ports = port_from_wire(source.port);
-  selector.destination_ports = port_from_wire(destination.port);
-  if (is_any(source) && is_any(destination)) {
-    selector.source = selector.destination = Prefix::any(Family::v4);
-    return selector;
-  }
+Result<std::vector<dataplane::Selector>> selectors_from_wire(std::uint8_t ip_protocol,
+                                                             const WireIdentity& source,
+                                                             const WireIdentity& destination) {
+  std::vector<Prefix> sources, destinations;
   if (!is_any(source)) {
-    COHORT_TRY(selector.source, prefix_from_wire(source));
+    COHORT_TRY(sources, prefixes_from_wire(source));
   }
   if (!is_any(destination)) {
-    COHORT_TRY(selector.destination, prefix_from_wire(destination));
+    COHORT_TRY(destinations, prefixes_from_wire(destination));
   }
-  if (is_any(source)) selector.source = Prefix::any(selector.destination.address.family());
-  if (is_any(destination)) selector.destination = Prefix::any(selector.source.address.family());
-  if (selector.source.address.family() != selector.destination.address.family()) {
+  const auto any_as = [](const std::vector<Prefix>& other) {
+    return Prefix::any(other.empty() ? Family::v4 : other.front().address.family());
+  };
+  if (sources.empty()) sources = {any_as(destinations)};
+  if (destinations.empty()) destinations = {any_as(sources)};
+  if (sources.front().address.family() != destinations.front().address.family()) {
     return fail(unsupported_policy, "a selector with addresses of two families");
   }
-  return selector;
+  if (sources.size() * destinations.size() > selectors_of_sat_max) {
+    return fail(unsupported_policy,
+                fmt::format("ranges of addresses that make more than {} pairs of prefixes; let the "
+                            "key server name prefixes",
+                            selectors_of_sat_max));
+  }
+  std::vector<dataplane::Selector> out;
+  for (const Prefix& from : sources) {
+    for (const Prefix& to : destinations) {
+      dataplane::Selector selector;
+      selector.protocol = ip_protocol;
+      selector.source = from;
+      selector.destination = to;
+      selector.source_ports = port_from_wire(source.port);
+      selector.destination_ports = port_from_wire(destination.port);
+      out.push_back(selector);
+    }
+  }
+  return out;
 }
 
 WireIdentity identity_to_wire(const Prefix& prefix, std::uint16_t port) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "controlplane/base/result.hpp"
 #include "controlplane/crypto/cbc.hpp"
@@ -45,11 +46,12 @@ struct WireSuite {
 [[nodiscard]] WireSuite suite_to_wire(dataplane::Suite suite);
 [[nodiscard]] Result<dataplane::Suite> suite_from_wire(const EspSat& sat);
 
-/// A traffic selector from the two identities and protocol of a SAT; ports 0 are any. A range of
-/// addresses must be a prefix.
-[[nodiscard]] Result<dataplane::Selector> selector_from_wire(std::uint8_t ip_protocol,
-                                                             const WireIdentity& source,
-                                                             const WireIdentity& destination);
+/// What a SAT may make of its ranges of addresses; one IPv4 range is 62 prefixes at most.
+inline constexpr std::size_t selectors_of_sat_max = 64;
+/// The traffic selectors that the two identities and the protocol of a SAT mean; ports 0 are any.
+/// More than one only for ranges of addresses that are no prefix.
+[[nodiscard]] Result<std::vector<dataplane::Selector>> selectors_from_wire(
+    std::uint8_t ip_protocol, const WireIdentity& source, const WireIdentity& destination);
 [[nodiscard]] WireIdentity identity_to_wire(const Prefix& prefix, std::uint16_t port);
 [[nodiscard]] WireIdentity identity_to_wire(const Endpoint& end);
 /// A SAT can say one port or any, not a range.

@@ -62,10 +62,22 @@ std::string text_of(const AuthorizationRule& rule) {
   return text.empty() ? "nothing (an empty rule)" : text;
 }
 
+/// All of its names, so that nobody is another one by claiming another of them, and in full: a
+/// name that is cut may be somebody else's as well.
+std::string names_of(const PeerIdentity& peer) {
+  std::string out;
+  const auto add = [&out](const std::string& name) { out += (out.empty() ? "" : ", ") + name; };
+  std::for_each(peer.san_dns.begin(), peer.san_dns.end(), add);
+  std::for_each(peer.san_email.begin(), peer.san_email.end(), add);
+  for (const IpAddress& address : peer.san_addresses) add(address.text());
+  return out;
+}
+
 }  // namespace
 
 std::string identity_of(const PeerIdentity& peer) {
   if (peer.by_certificate && !peer.subject.empty()) return peer.subject;
+  if (const std::string names = names_of(peer); peer.by_certificate && !names.empty()) return names;
   return peer.id_text.empty() ? peer.address.text() : peer.id_text;
 }
 

@@ -89,6 +89,14 @@ inline constexpr EventKind gm_regster{"CRYPTO", Severity::notice, "GM_REGSTER",
                                       "start registration to a key server"};
 inline constexpr EventKind gm_regs_compl{"GDOI", Severity::notice, "GM_REGS_COMPL",
                                          "registration complete"};
+inline constexpr EventKind gm_no_seq{
+    "GDOI", Severity::warning, "GM_NO_SEQ",
+    "the key server gave a Rekey SA without its SEQ (RFC 6407 section 5.7): a rekey of before this "
+    "registration could be played to us. Correct the key server"};
+inline constexpr EventKind gm_weak_rekey{
+    "GDOI", Severity::warning, "GM_WEAK_REKEY",
+    "the Rekey SA uses 3DES, MD5, SHA-1 or RSA of less than 2048 bits, which can be broken; "
+    "allow_weak admits it"};
 inline constexpr EventKind gm_regs_failed{
     "GDOI", Severity::warning, "GM_REGS_FAILED",
     "registration with a key server failed; the next one is tried"};

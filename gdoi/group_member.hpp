@@ -80,13 +80,15 @@ struct GroupMemberStatus {
   std::uint64_t rekeys_received = 0, unicast_rekeys_received = 0, rekey_acks_sent = 0;
   std::uint64_t rekeys_since_registration = 0;
   std::uint64_t rekeys_refused = 0;  ///< PUSHes that failed a check
+  std::uint64_t pfs_rekeys = 0;      ///< that replaced the KEK and brought new TEKs at once
   std::string last_failure;          ///< of a registration, empty after a success
   bool fail_close = true;
   bool fail_close_revert = false;
   bool dp_error_monitoring = false;
   std::uint32_t unknown_spi = 0;  ///< the last one that came, 0 for none
   std::uint64_t unknown_spi_registrations = 0;
-  std::uint64_t time_registrations = 0;  ///< to ask for the group's time
+  std::uint64_t unknown_spi_postponed = 0;  ///< a reason to register that met a pause
+  std::uint64_t time_registrations = 0;     ///< to ask for the group's time
   std::optional<GmTimeStatus> time;
   std::string allowed_rekey_cipher = "any", allowed_rekey_hash = "any";
   std::string allowed_transforms = "any ESP";

@@ -203,7 +203,9 @@ GroupMemberStatus MemberGroup::status(TimePoint now) const {
   out.rekey_acks_sent = counters_.acks;
   out.rekeys_since_registration = counters_.since_registration;
   out.rekeys_refused = counters_.refused;
+  out.pfs_rekeys = counters_.pfs_rekeys;
   out.unknown_spi_registrations = counters_.unknown_spi;
+  out.unknown_spi_postponed = unknown_spis_.postponed();
   out.time_registrations = counters_.time_asked;
   out.last_failure = last_failure_;
   out.fail_close = options_.fail_close;

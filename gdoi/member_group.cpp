@@ -306,6 +306,7 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
   }
   if (const auto& time = attempt_.offer->group_time_ms)
     keys_.told_time(attempt_.asked, attempt_.offered, *time);
+  const bool seq_given = keys->seq.has_value();
   advance(MemberEvent::keys_accepted);
   local_ = info.local;
   remote_ = info.remote;
@@ -321,6 +322,8 @@ void MemberGroup::take_keys(TimePoint now, const ike::Phase1Info& info, const Da
   report(events::gm_regs_compl, {{"server", registered_with_->text()},
                                  {"teks", fmt::format("{}", keys_.teks().size())},
                                  {"entries", fmt::format("{}", keys_.entries().size())}});
+  if (keys_.kek() && !seq_given) report(events::gm_no_seq);
+  if (keys_.kek() && keys_.kek()->is_weak()) report(events::gm_weak_rekey);
   install(now);
   unknown_spis_.registered();
   follow_multicast();

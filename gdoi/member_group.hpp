@@ -43,7 +43,7 @@ class MemberGroup {
   struct Counters {
     std::uint64_t attempted = 0, succeeded = 0;
     std::uint64_t rekeys = 0, unicast_rekeys = 0, since_registration = 0, refused = 0, acks = 0;
-    std::uint64_t unknown_spi = 0, time_asked = 0;
+    std::uint64_t unknown_spi = 0, time_asked = 0, pfs_rekeys = 0;
   };
   struct Attempt {
     std::optional<ike::Phase1Id> phase1;

@@ -31,11 +31,19 @@ std::vector<AclEntry> order_of(const OfferedPolicy& policy) {
   return order;
 }
 
+bool is_short(const crypto::PublicKey& key) {
+  return key.type() == crypto::KeyType::rsa && key.bits() < 2048;
+}
+
 bool is_zero(ByteView octets) {
   return std::all_of(octets.begin(), octets.end(), [](std::uint8_t o) { return o == 0; });
 }
 
 }  // namespace
+
+bool MemberKek::is_weak() const {
+  return is_short(key) || has_weak_algorithm(offer);
+}
 
 // ---- taking keys over ---------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ Result<std::optional<MemberKek>> MemberKeys::read_rekey_sa(TimePoint now,
   if (key.type() != policy.kek->signature_type) {
     return fail(unsupported_policy, "SIG_ALGORITHM and the key are of two kinds");
   }
-  if (key.type() == crypto::KeyType::rsa && key.bits() < 2048 && !options_.allow_weak) {
+  if (is_short(key) && !options_.allow_weak) {
     return fail(weak_rekey_policy, fmt::format("RSA with {} bits", key.bits()));
   }
   kek.expires = now + policy.kek->lifetime;

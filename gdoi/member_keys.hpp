@@ -49,6 +49,8 @@ struct MemberKek {
   std::optional<PushForm> form;  ///< in which its signatures verify
   Bytes last_accepted;           ///< the datagram, to acknowledge a copy of it again
   TimePoint last_acknowledged{};
+
+  [[nodiscard]] bool is_weak() const;  ///< allow_weak alone admits it
 };
 
 /// What a group's policy and keys are at one member, and what the dataplane should do about it.

@@ -14,13 +14,12 @@ using std::chrono::seconds;
 
 constexpr seconds default_tek_lifetime{28'800};  // RFC 2407 section 4.5
 constexpr seconds default_kek_lifetime{86'400};
+constexpr std::size_t lines_max = 1024;
 constexpr std::uint16_t encapsulation_tunnel = 1, preserve_both = 4;
 constexpr std::uint16_t direction_send = 1, direction_receive = 2, direction_symmetric = 3;
 
 Status check_weak(const OfferedKek& kek, const GroupMemberOptions& options) {
-  const bool weak_hash =
-      kek.signature_hash == crypto::Hash::md5 || kek.signature_hash == crypto::Hash::sha1;
-  if (options.allow_weak || (!weak_hash && kek.cipher != crypto::Cipher::triple_des)) return {};
+  if (options.allow_weak || !has_weak_algorithm(kek)) return {};
   return fail(weak_rekey_policy, fmt::format("{} with {}", crypto::name_of(kek.cipher),
                                              crypto::name_of(kek.signature_hash)));
 }
@@ -57,13 +56,13 @@ Status check_suite(dataplane::Suite suite, const GroupMemberOptions& options) {
   return fail(unacceptable_suite, std::string(dataplane::shape_of(suite).name));
 }
 
+/// Without its selector.
 Result<OfferedSa> read_offered_sa(const EspSat& sat, const GroupMemberOptions& options) {
   OfferedSa sa;
   sa.spi = sat.spi;
   if (sat.spi < 256) return fail(unsupported_policy, fmt::format("reserved SPI {}", sat.spi));
   COHORT_TRY(sa.suite, suite_from_wire(sat));
   COHORT_CHECK(check_suite(sa.suite, options));
-  COHORT_TRY(sa.entry.selector, selector_from_wire(sat.ip_protocol, sat.source, sat.destination));
   if (sat.encapsulation.value_or(encapsulation_tunnel) != encapsulation_tunnel) {
     return fail(unsupported_policy, fmt::format("encapsulation mode {}", *sat.encapsulation));
   }
@@ -88,19 +87,35 @@ Result<OfferedSa> read_offered_sa(const EspSat& sat, const GroupMemberOptions& o
   return sa;
 }
 
-Result<OfferedExclusion> read_exclusion(const ExclusionSat& sat) {
+Status add_sas(const EspSat& sat, const GroupMemberOptions& options, OfferedPolicy& policy) {
+  COHORT_TRY(OfferedSa sa, read_offered_sa(sat, options));
+  COHORT_TRY(const auto selectors,
+             selectors_from_wire(sat.ip_protocol, sat.source, sat.destination));
+  for (const dataplane::Selector& selector : selectors) {
+    sa.entry.selector = selector;
+    policy.items.emplace_back(sa);
+  }
+  return {};
+}
+
+Status add_exclusions(const ExclusionSat& sat, OfferedPolicy& policy) {
+  COHORT_TRY(const auto selectors,
+             selectors_from_wire(sat.ip_protocol, sat.source, sat.destination));
   OfferedExclusion exclusion;
   exclusion.id = sat.id;
   exclusion.entry.permit = false;
-  dataplane::Selector& selector = exclusion.entry.selector;
-  COHORT_TRY(selector, selector_from_wire(sat.ip_protocol, sat.source, sat.destination));
-  selector.source_ports = {sat.source.port, sat.source_port_last};
-  selector.destination_ports = {sat.destination.port, sat.destination_port_last};
-  if (selector.source_ports.first > selector.source_ports.last ||
-      selector.destination_ports.first > selector.destination_ports.last) {
-    return fail(ike::bad_payload, "an exclusion with a reversed port range");
+  for (const dataplane::Selector& one : selectors) {
+    dataplane::Selector& selector = exclusion.entry.selector;
+    selector = one;
+    selector.source_ports = {sat.source.port, sat.source_port_last};
+    selector.destination_ports = {sat.destination.port, sat.destination_port_last};
+    if (selector.source_ports.first > selector.source_ports.last ||
+        selector.destination_ports.first > selector.destination_ports.last) {
+      return fail(ike::bad_payload, "an exclusion with a reversed port range");
+    }
+    policy.items.emplace_back(exclusion);
   }
-  return exclusion;
+  return {};
 }
 
 const TekKeys* find_tek_keys(const KdPayload& kd, std::uint32_t spi) {
@@ -112,6 +127,11 @@ const TekKeys* find_tek_keys(const KdPayload& kd, std::uint32_t spi) {
 }
 
 }  // namespace
+
+bool has_weak_algorithm(const OfferedKek& kek) {
+  return kek.signature_hash == crypto::Hash::md5 || kek.signature_hash == crypto::Hash::sha1 ||
+         kek.cipher == crypto::Cipher::triple_des;
+}
 
 bool OfferedPolicy::counter_mode() const {
   return std::any_of(items.begin(), items.end(), [](const auto& item) {
@@ -149,13 +169,14 @@ Result<OfferedPolicy> read_policy(const SaPayload& sa, const GroupMemberOptions&
     const auto* esp = std::get_if<EspSat>(&sat.body);
     const auto* exclusion = std::get_if<ExclusionSat>(&sat.body);
     if (exclusion) {
-      COHORT_TRY(OfferedExclusion item, read_exclusion(*exclusion));
-      policy.items.emplace_back(std::move(item));
+      COHORT_CHECK(add_exclusions(*exclusion, policy));
     } else if (esp && sat.protocol == protocol_esp) {
-      COHORT_TRY(OfferedSa item, read_offered_sa(*esp, options));
-      policy.items.emplace_back(std::move(item));
+      COHORT_CHECK(add_sas(*esp, options, policy));
     } else {
       return fail(unsupported_policy, fmt::format("SAT protocol {}", sat.protocol));
+    }
+    if (policy.items.size() > lines_max) {
+      return fail(too_many_items, fmt::format("more than {} lines of policy", lines_max));
     }
   }
   return policy;

@@ -40,6 +40,9 @@ struct OfferedKek {
   IpAddress destination;  ///< of multicast rekeys
 };
 
+/// 3DES, MD5 or SHA-1.
+[[nodiscard]] bool has_weak_algorithm(const OfferedKek& kek);
+
 struct OfferedPolicy {
   std::optional<OfferedKek> kek;
   std::optional<std::chrono::seconds> activation_delay, deactivation_delay;

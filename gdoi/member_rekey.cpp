@@ -77,6 +77,7 @@ Status MemberGroup::apply_push(TimePoint now, const OpenedPush& opened, const Me
   attempt_.overtaken = attempt_.pull.has_value();
   ++counters_.rekeys;
   ++counters_.since_registration;
+  if (change.new_kek && change.new_teks != 0) ++counters_.pfs_rekeys;
   if (under.offer.transport == RekeyTransport::unicast) ++counters_.unicast_rekeys;
   last_rekey_from_ = datagram.remote;
   last_rekey_seq_ = opened.seq;

@@ -48,7 +48,7 @@ struct GroupMemberOptions {
   /// Tell key servers that we understand the private use numbers of README.md. Without it we look
   /// like any other implementation: no exclusions, and a window only as configured here.
   bool private_use = true;
-  bool allow_weak = false;  ///< accept a Rekey SA with 3DES, or signed with SHA-1 or MD5
+  bool allow_weak = false;  ///< accept a Rekey SA with 3DES, SHA-1, MD5 or RSA < 2048
   unsigned sender_ids = 1;  ///< how many to ask for: one a worker
   /// Anti-replay window in packets where the key server does not say (only ours does): 0 for none.
   /// Anything else is right only if every SA has one sender for each receiver: a group of two.

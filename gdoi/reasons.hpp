@@ -69,7 +69,8 @@ inline constexpr Reason unsupported_policy{
 inline constexpr Reason unacceptable_suite{"gdoi_unacceptable_suite",
                                            "the key server offers a suite outside accepted_suites"};
 inline constexpr Reason weak_rekey_policy{
-    "gdoi_weak_rekey_policy", "the Rekey SA uses 3DES, MD5 or SHA-1, which needs allow_weak"};
+    "gdoi_weak_rekey_policy",
+    "the Rekey SA uses 3DES, MD5, SHA-1 or RSA of less than 2048 bits, which needs allow_weak"};
 inline constexpr Reason missing_key{"gdoi_missing_key",
                                     "the key download has no key for an SA of the policy"};
 inline constexpr Reason wrong_key_size{"gdoi_wrong_key_size",

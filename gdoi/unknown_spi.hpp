@@ -6,19 +6,19 @@
 #include <set>
 
 #include "controlplane/world/world.hpp"
+#include "gdoi/paced_question.hpp"
 
 namespace cohort::gdoi {
 
 /// Tells when packets under unknown SPIs are a reason to register again. Members that missed a
 /// rekey see them first of all: the dataplane counts them only between addresses that the group's
 /// policy protects. But nothing authenticates them, and anybody can send ESP with any SPI and
-/// addresses: so the key server must not feel a flood of them. Each registration waits a random
-/// time, another one is tried only after a pause that doubles as long as registering brings
-/// nothing; SPIs that were ours once, as in late or replayed packets, count for nothing.
+/// addresses: so the key server must not feel a flood of them, and registering is paced. SPIs that
+/// were ours once, as in late or replayed packets, count for nothing.
 class UnknownSpiWatch {
  public:
-  /// `wait`: the first pause, and what the random time is drawn from; 0 turns the watch off.
-  UnknownSpiWatch(Duration wait, Duration wait_max);
+  /// As PacedQuestion.
+  UnknownSpiWatch(Duration wait, Duration wait_max) : question_(wait, wait_max) {}
 
   /// The SPIs that we have now; those that were and are no more count as retired.
   void follow(std::set<std::uint32_t> spis);
@@ -26,19 +26,20 @@ class UnknownSpiWatch {
   /// all. True if this is why registering again is now planned, at due().
   bool look(TimePoint now, Random& random, std::uint32_t last, std::uint64_t count);
   /// When to register, `never` without a reason.
-  [[nodiscard]] TimePoint due() const { return due_; }
+  [[nodiscard]] TimePoint due() const { return question_.due(); }
   /// The time has come. False if the SPI has become known meanwhile, by a rekey.
   [[nodiscard]] bool still_unknown();
   /// A registration has ended well: if it brought the SPI, the pause begins anew.
   void registered();
   [[nodiscard]] std::uint32_t spi() const { return wanted_; }  ///< the cause of due(), or 0
+  /// How often there was a reason and a pause stood against it.
+  [[nodiscard]] std::uint64_t postponed() const { return postponed_; }
 
  private:
   [[nodiscard]] bool was_ours(std::uint32_t spi) const;
 
-  Duration wait_, wait_max_, pause_;
-  TimePoint due_ = never;
-  TimePoint not_before_ = TimePoint::min();
+  PacedQuestion question_;
+  std::uint64_t postponed_ = 0;
   std::uint32_t wanted_ = 0;
   std::uint32_t last_ = 0;
   std::uint64_t count_ = 0;

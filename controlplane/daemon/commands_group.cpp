@@ -90,6 +90,7 @@ Json rekeys_json(const gdoi::GroupMemberStatus& group) {
           {"acks_sent", group.rekey_acks_sent},
           {"since_registration", group.rekeys_since_registration},
           {"refused", group.rekeys_refused},
+          {"pfs_received", group.pfs_rekeys},
           {"last_from", optional_json(group.last_rekey_from, endpoint_text)},
           {"last_sequence", group.last_rekey_seq},
           {"last_ago", optional_json(group.last_rekey_ago, seconds_json)}};
@@ -115,6 +116,7 @@ Json member_json(const gdoi::GroupMemberStatus& group) {
           {"dp_error_monitoring", group.dp_error_monitoring},
           {"unknown_spi", group.unknown_spi},
           {"unknown_spi_registrations", group.unknown_spi_registrations},
+          {"unknown_spi_postponed", group.unknown_spi_postponed},
           {"time_registrations", group.time_registrations},
           {"time", optional_json(group.time, time_json)},
           {"allowed_rekey_cipher", group.allowed_rekey_cipher},

@@ -85,6 +85,8 @@ TEST_F(Push, the_kek_is_replaced_under_the_old_one_and_seq_starts_over) {
   EXPECT_EQ(status(server).acks_received, 2u);
   EXPECT_EQ(status(server).rekeys, 2u);
   EXPECT_EQ(status(server).kek_rekeys, 1u);
+  EXPECT_EQ(status(member).pfs_rekeys, 1u) << "the first brought new TEKs under a new KEK";
+  EXPECT_EQ(status(member).rekeys_received, 2u);
   EXPECT_TRUE(member.host->refusals.empty()) << log();
 }
 

@@ -46,6 +46,7 @@ TEST_F(Recovery, a_member_that_missed_a_rekey_registers_when_others_use_the_new_
   EXPECT_EQ(sending(cut), spis) << log();
   EXPECT_EQ(status(cut).unknown_spi_registrations, 1u);
   EXPECT_EQ(status(cut).unknown_spi, spis[0]);
+  EXPECT_EQ(status(cut).unknown_spi_postponed, 0u);
   EXPECT_EQ(cut.host->count(gdoi::events::gm_unknown_spi), 1u);
   EXPECT_EQ(cut.host->count(gdoi::events::gm_re_register), 1u);
   EXPECT_EQ(status(server).registrations, 3u);

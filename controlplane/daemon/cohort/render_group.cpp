@@ -87,11 +87,15 @@ void rekey_part(Out out, const Json& group) {
   fmt::format_to(out, "       Rekey ACKs sent       : {}\n", number_of(rekeys, "acks_sent"));
   fmt::format_to(out, "       Rekey Received        : {}\n",
                  ago.empty() ? "never" : ago + " sec ago");
+  fmt::format_to(out, "       PFS Rekey received    : {}\n", number_of(rekeys, "pfs_received"));
   fmt::format_to(out, "       DP Error Monitoring   : {}\n",
                  yes(group, "dp_error_monitoring", "ON", "OFF"));
   fmt::format_to(out, "       IPSEC init reg executed    : {}\n",
                  number_of(group, "unknown_spi_registrations"));
+  fmt::format_to(out, "       IPSEC init reg postponed   : {}\n",
+                 number_of(group, "unknown_spi_postponed"));
   fmt::format_to(out, "       Active TEK Number     : {}\n", list_of(group, "teks").size());
+  fmt::format_to(out, "       SA Track (OID/status) : disabled\n");  // there is no such thing here
   fmt::format_to(out, "       Fail-Close            : {}\n",
                  yes(group, "fail_close", "Enabled", "Disabled"));
   fmt::format_to(out, "       Fail-Close Revert : {}\n\n",
@@ -184,6 +188,13 @@ void tek_part(Out out, const Json& group) {
   }
 }
 
+/// Policies for other kinds of members, that no key server here hands out.
+void other_policies(Out out, const Json& group) {
+  const std::string local = address_of(text_of(object_of(group, "registration"), "local"));
+  for (const std::string_view kind : {"KGS", "P2P"})
+    fmt::format_to(out, "\n{} POLICY:\n  REG_GM: local_addr {}  none\n", kind, local);
+}
+
 }  // namespace
 
 std::string render_gkm_group(const Json& groups) {
@@ -204,6 +215,7 @@ std::string render_gkm_group(const Json& groups) {
     kek_part(out, group);
     time_part(out, group);
     tek_part(out, group);
+    other_policies(out, group);
     text += "\n";
   }
   return text;

@@ -254,6 +254,11 @@ def policies(lab, check):
         try:
             site.serve(group, **how)
             check(what, site.holds(group, 4))
+            if how.get('sequence', 0) is None:
+                check(f'{what}: the member says what that costs',
+                      site.daemon.events('GM_NO_SEQ'))
+            if 'no subnet' in what:
+                check(f'{what}: its prefixes are protected', site.crosses(group.teks))
         except (Broken, bench.LabError) as error:
             check(what, False, error)
 

@@ -80,7 +80,9 @@ def forms():
                          ('a source of 3 octets, as for many senders', identity(4, bytes(3))),
                          ('a source of no type', identity(0, b'')),
                          ('a range that is a subnet',
-                          identity(7, bytes([10, 0, 0, 0, 10, 0, 0, 255])))):
+                          identity(7, bytes([10, 0, 0, 0, 10, 0, 0, 255]))),
+                         ('a range that is no subnet',
+                          identity(7, bytes([10, 0, 0, 3, 10, 0, 0, 200])))):
         yield what, plain, {'rows': [plain.rows()[0], (wire.SAT, sat_of(plain.teks[0], source)),
                                      plain.rows()[-1]]}
     seconds, tunnel = wire.basic(policy.LIFE_TYPE, 1) + wire.basic(policy.LIFE, 3600), wire.basic(

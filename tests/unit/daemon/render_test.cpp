@@ -55,9 +55,12 @@ Group Member Information For Group GETVPN:
        Unicast rekey received: 0
        Rekey ACKs sent       : 0
        Rekey Received        : never
+       PFS Rekey received    : 0
        DP Error Monitoring   : OFF
        IPSEC init reg executed    : 0
+       IPSEC init reg postponed   : 0
        Active TEK Number     : 1
+       SA Track (OID/status) : disabled
        Fail-Close            : Enabled
        Fail-Close Revert : Disabled
 
@@ -95,6 +98,12 @@ TEK POLICY for the current KS-Policy ACEs Downloaded:
         sig key size: 20 (bytes)
         encaps: ENCAPS_TUNNEL
         sending: yes
+
+KGS POLICY:
+  REG_GM: local_addr 10.191.61.116  none
+
+P2P POLICY:
+  REG_GM: local_addr 10.191.61.116  none
 
 )text");
 }

@@ -1,4 +1,4 @@
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <set>
 
 #include "gdoi/algorithms.hpp"
@@ -119,28 +119,69 @@ TEST(Algorithms, selectors_survive_the_wire) {
                            "2001:db8::/33", "2001:db8::1/128", "::/0"}) {
     const Prefix prefix = Prefix::parse(text).value();
     const WireIdentity id = identity_to_wire(prefix, 0);
-    const auto selector = selector_from_wire(0, id, id);
-    ASSERT_TRUE(selector) << text << ": " << selector.error().text();
-    EXPECT_EQ(selector->source, prefix) << text;
-    EXPECT_TRUE(selector->destination_ports.any());
+    const auto selectors = selectors_from_wire(0, id, id);
+    ASSERT_TRUE(selectors) << text << ": " << selectors.error().text();
+    ASSERT_EQ(selectors->size(), 1u);
+    EXPECT_EQ(selectors->front().source, prefix) << text;
+    EXPECT_TRUE(selectors->front().destination_ports.any());
   }
 }
 
 TEST(Algorithms, selectors_that_we_cannot_honour_are_refused) {
   const WireIdentity host{id_type::ipv4, 0, {10, 0, 0, 1}};
   const WireIdentity host6 = identity_to_wire(Prefix::parse("::1/128").value(), 0);
-  EXPECT_FALSE(selector_from_wire(0, host, host6));
-  EXPECT_FALSE(selector_from_wire(0, {id_type::ipv4, 0, {10, 0, 0}}, host));
+  EXPECT_FALSE(selectors_from_wire(0, host, host6));
+  EXPECT_FALSE(selectors_from_wire(0, {id_type::ipv4, 0, {10, 0, 0}}, host));
   EXPECT_FALSE(
-      selector_from_wire(0, {id_type::ipv4_subnet, 0, {10, 0, 0, 0, 255, 0, 255, 0}}, host));
-  EXPECT_FALSE(selector_from_wire(0, {id_type::ipv4_range, 0, {10, 0, 0, 1, 10, 0, 0, 9}}, host));
-  const auto range =
-      selector_from_wire(0, {id_type::ipv4_range, 0, {10, 0, 0, 0, 10, 0, 0, 255}}, host);
-  ASSERT_TRUE(range);
-  EXPECT_EQ(range->source.text(), "10.0.0.0/24");
-  const auto any = selector_from_wire(0, {0, 0, {}}, host6);
+      selectors_from_wire(0, {id_type::ipv4_subnet, 0, {10, 0, 0, 0, 255, 0, 255, 0}}, host));
+  EXPECT_FALSE(selectors_from_wire(0, {id_type::ipv4_range, 0, {10, 0, 0, 9, 10, 0, 0, 1}}, host));
+  const auto any = selectors_from_wire(0, {0, 0, {}}, host6);
   ASSERT_TRUE(any);
-  EXPECT_EQ(any->source, Prefix::any(Family::v6));
+  EXPECT_EQ(any->front().source, Prefix::any(Family::v6));
+}
+
+/// The sources of a range towards one host, and that each has the ports of the range.
+std::vector<std::string> sources_of(const WireIdentity& range, const WireIdentity& host) {
+  std::vector<std::string> out;
+  const auto selectors = selectors_from_wire(17, range, host);
+  for (const auto& selector : selectors.value()) {
+    EXPECT_EQ(selector.protocol, 17);
+    EXPECT_EQ(selector.source_ports.first, range.port);
+    EXPECT_EQ(selector.destination.text(), "10.0.0.1/32");
+    out.push_back(selector.source.text());
+  }
+  return out;
+}
+
+TEST(Algorithms, a_range_of_addresses_becomes_the_prefixes_that_make_it_up) {
+  const WireIdentity host{id_type::ipv4, 0, {10, 0, 0, 1}};
+  const auto range = [](std::initializer_list<std::uint8_t> ends) {
+    return WireIdentity{id_type::ipv4_range, 53, Bytes(ends)};
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(sources_of(range({10, 0, 0, 0, 10, 0, 0, 255}), host), ElementsAre("10.0.0.0/24"));
+  EXPECT_THAT(sources_of(range({10, 0, 0, 7, 10, 0, 0, 7}), host), ElementsAre("10.0.0.7/32"));
+  EXPECT_THAT(sources_of(range({10, 0, 0, 1, 10, 0, 0, 6}), host),
+              ElementsAre("10.0.0.1/32", "10.0.0.2/31", "10.0.0.4/31", "10.0.0.6/32"));
+  EXPECT_THAT(sources_of(range({0, 0, 0, 0, 255, 255, 255, 255}), host), ElementsAre("0.0.0.0/0"));
+  EXPECT_EQ(sources_of(range({0, 0, 0, 1, 255, 255, 255, 254}), host).size(), 62u);
+}
+
+TEST(Algorithms, ranges_that_make_too_many_prefixes_are_refused_and_say_so) {
+  const WireIdentity worst{id_type::ipv4_range, 0, {0, 0, 0, 1, 255, 255, 255, 254}};
+  const WireIdentity two{id_type::ipv4_range, 0, {10, 0, 0, 1, 10, 0, 0, 2}};
+  Bytes all_but_two(32, 0);
+  all_but_two[15] = 1;
+  std::fill(all_but_two.begin() + 16, all_but_two.end(), 0xff);
+  all_but_two[31] = 0xfe;
+  const WireIdentity worst6{id_type::ipv6_range, 0, all_but_two};
+  const WireIdentity host6 = identity_to_wire(Prefix::parse("::1/128").value(), 0);
+  for (const auto& refused :
+       {selectors_from_wire(0, worst, two), selectors_from_wire(0, worst6, host6)}) {
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().is(unsupported_policy));
+    EXPECT_THAT(refused.error().text(), testing::HasSubstr("let the key server name prefixes"));
+  }
 }
 
 TEST(Algorithms, group_identities_survive_the_wire) {
@@ -151,6 +192,24 @@ TEST(Algorithms, group_identities_survive_the_wire) {
 }
 
 // ---- authorization ------------------------------------------------------------------------------
+
+TEST(Authorization, a_certificate_without_a_subject_is_known_by_all_its_names_in_full) {
+  PeerIdentity who;
+  who.by_certificate = true;
+  who.san_dns = {std::string(80, 'a') + ".example.org", "gm1.example.org"};
+  who.san_addresses = {IpAddress::v4(0x0a000001)};
+  who.id_text = std::string(64, 'a');  // as the ID payload is printed: cut
+  PeerIdentity other = who;
+  other.san_dns.front() = std::string(81, 'a') + ".example.org";
+  EXPECT_NE(identity_of(who), identity_of(other));
+  // Which of its names a peer claims, and how it writes it, makes nobody else of it.
+  PeerIdentity claims = who;
+  claims.id_text = "GM1.example.org";
+  EXPECT_EQ(identity_of(who), identity_of(claims));
+  who.san_dns = {"gm1.example.org"};
+  who.san_addresses.clear();
+  EXPECT_EQ(identity_of(who), "gm1.example.org");
+}
 
 PeerIdentity peer() {
   PeerIdentity who;
