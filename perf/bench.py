@@ -103,28 +103,6 @@ class Hugepages:
             self.setting.write_text(self.before)
 
 
-class Priority:
-    """Before others, if we may: nice alone counts only within a session where the kernel groups
-    tasks by session."""
-
-    group = pathlib.Path("/proc/self/autogroup")
-
-    def __enter__(self):
-        self.before = None
-        try:
-            os.nice(-15)
-            before = self.group.read_text().split()[-1]
-            self.group.write_text("-15")
-            self.before = before
-        except (OSError, IndexError):
-            pass
-        return self
-
-    def __exit__(self, *_):
-        if self.before is not None:
-            self.group.write_text(self.before)
-
-
 def run_once(options, extra):
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         command = [options.program, "--json", out.name, "--suites", options.suites,
@@ -209,10 +187,12 @@ def measure(options, title, variants):
                 found.setdefault(key, []).append(row)
     rows = [merge(starts) for starts in found.values()]
     pages = "2 MiB" if all(r["huge_pages"] for r in rows) else "4 KiB (a quarter slower)"
+    first = "before other programs (SCHED_FIFO)" if all(r["first"] for r in rows) else \
+        "sharing its CPU with other programs: SCHED_FIFO was not permitted"
     print(f"# {title}; TSC cycles per packet, one core, one direction, least of {options.starts} "
           f"starts of {options.rounds} samples of 0.4 ms;\n"
-          f"# IPv{6 if options.ipv6 else 4}, replay window {options.window}, {pages} pages, "
-          f"TSC {rows[0]['tsc_hz'] / 1e6:.0f} MHz; floor = crypto + i/o, ratio = floor / ours, "
+          f"# IPv{6 if options.ipv6 else 4}, replay window {options.window}, {pages} pages, {first}, "
+          f"TSC {rows[0]['tsc_hz'] / 1e6:.0f} MHz;\n# floor = crypto + i/o, ratio = floor / ours, "
           "spread = the second start above the least")
     print(HEADER)
     last = None
@@ -304,7 +284,7 @@ def main():
     # What was borrowed is given back, also when we are told to end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
-    with Priority(), Hugepages(wanted=128):
+    with Hugepages(wanted=128):
         if options.rekey or options.cores:
             return other_tables(options)
         if options.scale:

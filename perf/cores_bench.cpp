@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "perf/loop.hpp"
+#include "perf/priority.hpp"
 #include "perf/rig.hpp"
 
 namespace {
@@ -81,7 +82,7 @@ std::pair<double, double> race(unsigned rounds, const Work& work) {
   Turns turns;
   const auto cpus = static_cast<unsigned>(sysconf(_SC_NPROCESSORS_ONLN));
   const auto thread = [&](unsigned me) {
-    pin_to(cpus - 2 + me);
+    const Priority priority(cpus - 2 + me);
     (void)rte_thread_register();
     turns.run(me, rounds, [&](std::uint64_t start) { return work(me, start); });
     rte_thread_unregister();
@@ -125,7 +126,7 @@ double line_move(unsigned rounds) {
   Turns turns;
   const auto cpus = static_cast<unsigned>(sysconf(_SC_NPROCESSORS_ONLN));
   const auto thread = [&](unsigned me) {
-    pin_to(cpus - 2 + me);
+    const Priority priority(cpus - 2 + me);
     turns.run(me, rounds, [&](std::uint64_t start) {
       return rate_from(start, [&] {
         const std::uint64_t value = ball.load(std::memory_order_relaxed);

@@ -16,6 +16,7 @@
 #include "dataplane/ports.hpp"
 #include "perf/histogram.hpp"
 #include "perf/loop.hpp"
+#include "perf/priority.hpp"
 #include "perf/traffic.hpp"
 
 namespace {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <rte_ring.h>
-#include <sched.h>
 #include <stdexcept>
 #include <unistd.h>
 
@@ -110,13 +109,6 @@ bool start_perf_eal(const std::string& name, unsigned memory_mb) {
   if (const Status status = start_eal(eal, {}); !status)
     throw std::runtime_error(status.error().text());
   return eal.hugepages;
-}
-
-void pin_to(unsigned cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  (void)sched_setaffinity(0, sizeof set, &set);
 }
 
 }  // namespace cohort::perf

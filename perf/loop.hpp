@@ -43,7 +43,5 @@ class Loop {
 
 /// DPDK, on hugepages if there are some; whether there were.
 bool start_perf_eal(const std::string& name, unsigned memory_mb);
-/// Pins the calling thread.
-void pin_to(unsigned cpu);
 
 }  // namespace cohort::perf

@@ -10,11 +10,11 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include "dataplane/eal.hpp"
 #include "perf/limit.hpp"
+#include "perf/priority.hpp"
 #include "perf/rig.hpp"
 
 namespace {
@@ -26,6 +26,7 @@ using dataplane::Suite;
 
 struct Options {
   bool no_huge = false;
+  bool first = false;  ///< goes before other programs
   std::string json;
   unsigned rounds = 101;
   unsigned entries = 100;
@@ -147,9 +148,10 @@ void print_header(const Options& options) {
       "# TSC cycles per packet, best of {} rounds of 0.4 ms (median in brackets); floor = crypto + "
       "I/O;\n# inner IPv{} packets, {} policy entries, {} SAs, {} flows, replay {}, window {}, {} "
       "pages, "
-      "TSC {} MHz, IPsec-MB {}\n",
+      "{}, TSC {} MHz, IPsec-MB {}\n",
       options.rounds, options.ip == Ip::v6 ? 6 : 4, options.entries, options.sas,
       frames_for(options.sas), options.replay, options.window, options.no_huge ? "4 KiB" : "2 MiB",
+      options.first ? "before other programs" : "other programs share the CPU",
       rte_get_tsc_hz() / 1'000'000, imb_get_version_str());
   fmt::print("{:14}{:4}{:>5} {:>13} {:>7} {:>5} {:>6} {:>14} {:>6} {:>7}   {}\n", "suite", "dir",
              "size", "ours", "crypto", "i/o", "floor", "floor/ours", "Mpps", "Gbit/s",
@@ -187,6 +189,7 @@ nlohmann::json to_json(const Row& row, const Options& options) {
           {"sas", options.sas},
           {"tsc_hz", rte_get_tsc_hz()},
           {"huge_pages", !options.no_huge},
+          {"first", options.first},
           {"ours", to_json(row.ours)},
           {"crypto", to_json(row.crypto)},
           {"io", to_json(row.io)},
@@ -198,7 +201,7 @@ nlohmann::json to_json(const Row& row, const Options& options) {
             {"settle", row.stages[StageClock::settle]}}}};
 }
 
-/// Hugepages if the machine has some, one CPU for all rounds.
+/// DPDK, on hugepages if the machine has some.
 void start(Options& options) {
   std::ifstream meminfo("/proc/meminfo");
   std::string word;
@@ -212,15 +215,12 @@ void start(Options& options) {
   eal.file_prefix = fmt::format("cohort-bench-{}", getpid());
   if (const Status status = dataplane::start_eal(eal, {}); !status)
     throw std::runtime_error(status.error().text());
-  const int cpu = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)) - 1;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  (void)sched_setaffinity(0, sizeof set, &set);
 }
 
 int run(Options options) {
   start(options);
+  const Priority priority(static_cast<unsigned>(sysconf(_SC_NPROCESSORS_ONLN)) - 1);
+  options.first = priority.granted();
   rte_mempool* pool = rte_pktmbuf_pool_create("bench", 8191, 256, 0, 2304, SOCKET_ID_ANY);
   if (pool == nullptr) throw std::runtime_error(rte_strerror(rte_errno));
   std::string pattern = (std::filesystem::temp_directory_path() / "cohort-bench-XXXXXX").string();

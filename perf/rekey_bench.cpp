@@ -19,6 +19,7 @@
 
 #include "perf/histogram.hpp"
 #include "perf/loop.hpp"
+#include "perf/priority.hpp"
 #include "perf/rig.hpp"
 
 namespace {
@@ -76,7 +77,7 @@ class Poller {
   explicit Poller(dataplane::Worker& worker) : worker_(worker) {}
 
   void run(unsigned cpu) {
-    pin_to(cpu);
+    const Priority priority(cpu);
     (void)rte_thread_register();
     while (!stop_.load(std::memory_order_relaxed)) {
       const bool rekeyed = rekeys.load();
