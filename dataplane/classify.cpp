@@ -292,6 +292,7 @@ void classify(Burst& burst, rte_mempool& pool, std::uint16_t mtu) {
     classify_frame(*mbuf, pool, mtu, *note);
   }
   burst.kind = kind.result();
+  burst.protocol = kind.protocol();
 }
 
 }  // namespace cohort::dataplane

@@ -32,18 +32,18 @@ class FlowCache {
     std::uint64_t addresses;
     std::uint64_t rest;
   };
-  [[nodiscard]] Key4 key4(const std::uint8_t* ip, std::uint32_t ports,
-                          std::uint8_t protocol) const {
-    return {load<std::uint64_t>(ip + 12), std::uint64_t{ports} << 32 |
-                                              std::uint64_t{protocol} << 24 |
-                                              std::uint64_t{generation_} << 16};
+  /// `nature`: the ports in its upper half, the protocol in the octet below; the rest is ignored.
+  [[nodiscard]] Key4 key4(const std::uint8_t* ip, std::uint64_t nature) const {
+    return {load<std::uint64_t>(ip + 12), rest_of(nature)};
   }
-  [[nodiscard]] static std::uint32_t hash(const Key4& key) {
-    return static_cast<std::uint32_t>(_mm_crc32_u64(_mm_crc32_u64(0, key.addresses), key.rest));
+  struct alignas(64) Set4 {
+    std::array<Key4, 4> ways{};
+  };
+  /// Where the flow is, if it is there.
+  [[nodiscard]] const Set4* set_of(const Key4& key) const {
+    return &v4_[hash(key) & (sets_v4 - 1)];
   }
-  void prefetch4(std::uint32_t hash) const { rte_prefetch0(&v4_[hash & (sets_v4 - 1)]); }
-  [[nodiscard]] bool find(const Key4& key, std::uint32_t hash, std::uint16_t& decision) const {
-    const Set4& set = v4_[hash & (sets_v4 - 1)];
+  [[nodiscard]] static bool find(const Key4& key, const Set4& set, std::uint16_t& decision) {
     for (const Key4& way : set.ways)
       if (way.addresses == key.addresses && ((way.rest ^ key.rest) >> 16) == 0) {
         decision = static_cast<std::uint16_t>(way.rest);
@@ -51,7 +51,8 @@ class FlowCache {
       }
     return false;
   }
-  void put(const Key4& key, std::uint32_t hash, std::uint16_t decision) {
+  void put(const Key4& key, std::uint16_t decision) {
+    const std::uint32_t hash = FlowCache::hash(key);
     Set4& set = v4_[hash & (sets_v4 - 1)];
     // A way of another generation is free; otherwise the hash's upper bits choose the victim.
     Key4* victim = &set.ways[(hash >> 28) & 3];
@@ -67,22 +68,23 @@ class FlowCache {
     std::array<std::uint64_t, 4> addresses;
     std::uint64_t rest;
   };
-  [[nodiscard]] Key6 key6(const std::uint8_t* ip, std::uint32_t ports,
-                          std::uint8_t protocol) const {
+  [[nodiscard]] Key6 key6(const std::uint8_t* ip, std::uint64_t nature) const {
     Key6 key;
     std::memcpy(key.addresses.data(), ip + 8, 32);
-    key.rest = std::uint64_t{ports} << 32 | std::uint64_t{protocol} << 24 |
-               std::uint64_t{generation_} << 16;
+    key.rest = rest_of(nature);
     return key;
   }
-  [[nodiscard]] static std::uint32_t hash(const Key6& key) {
-    std::uint64_t value = 0;
-    for (const std::uint64_t word : key.addresses) value = _mm_crc32_u64(value, word);
-    return static_cast<std::uint32_t>(_mm_crc32_u64(value, key.rest));
+  struct alignas(64) Way6 {
+    Key6 key{};
+  };
+  struct Set6 {
+    std::array<Way6, 4> ways{};
+  };
+  /// Where the flow is, if it is there.
+  [[nodiscard]] const Set6* set_of(const Key6& key) const {
+    return &v6_[hash(key) & (sets_v6 - 1)];
   }
-  void prefetch6(std::uint32_t hash) const { rte_prefetch0(&v6_[hash & (sets_v6 - 1)]); }
-  [[nodiscard]] bool find(const Key6& key, std::uint32_t hash, std::uint16_t& decision) const {
-    const Set6& set = v6_[hash & (sets_v6 - 1)];
+  [[nodiscard]] static bool find(const Key6& key, const Set6& set, std::uint16_t& decision) {
     for (const Way6& way : set.ways) {
       if (((way.key.rest ^ key.rest) >> 16) != 0) continue;
       std::uint64_t difference = 0;
@@ -94,7 +96,8 @@ class FlowCache {
     }
     return false;
   }
-  void put(const Key6& key, std::uint32_t hash, std::uint16_t decision) {
+  void put(const Key6& key, std::uint16_t decision) {
+    const std::uint32_t hash = FlowCache::hash(key);
     Set6& set = v6_[hash & (sets_v6 - 1)];
     Way6* victim = &set.ways[(hash >> 28) & 3];
     for (Way6& way : set.ways)
@@ -109,15 +112,18 @@ class FlowCache {
  private:
   static constexpr std::size_t sets_v4 = 4096;  ///< of four flows: a cache line, 256 KiB in all
   static constexpr std::size_t sets_v6 = 1024;  ///< of four flows with a line each, 256 KiB
-  struct alignas(64) Set4 {
-    std::array<Key4, 4> ways{};
-  };
-  struct alignas(64) Way6 {
-    Key6 key{};
-  };
-  struct Set6 {
-    std::array<Way6, 4> ways{};
-  };
+
+  [[nodiscard]] static std::uint32_t hash(const Key4& key) {
+    return static_cast<std::uint32_t>(_mm_crc32_u64(_mm_crc32_u64(0, key.addresses), key.rest));
+  }
+  [[nodiscard]] std::uint64_t rest_of(std::uint64_t nature) const {
+    return (nature & ~std::uint64_t{0xffffff}) | std::uint64_t{generation_} << 16;
+  }
+  [[nodiscard]] static std::uint32_t hash(const Key6& key) {
+    std::uint64_t value = 0;
+    for (const std::uint64_t word : key.addresses) value = _mm_crc32_u64(value, word);
+    return static_cast<std::uint32_t>(_mm_crc32_u64(value, key.rest));
+  }
 
   static constexpr unsigned generations = 255;
   template <typename Set>

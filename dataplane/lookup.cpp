@@ -26,20 +26,20 @@ struct Family4 {
   using Key = FlowCache::Key4;
   using SelectorKey = SelectorKey4;
   static constexpr std::uint8_t flag = 0;
+  using Set = FlowCache::Set4;
   static Key key(const FlowCache& cache, const Note& note) {
-    return cache.key4(note.ip, note.ports, note.protocol);
+    return cache.key4(note.ip, note.nature());
   }
-  static void prefetch(const FlowCache& cache, std::uint32_t hash) { cache.prefetch4(hash); }
   static SelectorKey selector_key(const Note& note) { return selector_key4(note.ip, note); }
 };
 struct Family6 {
   using Key = FlowCache::Key6;
   using SelectorKey = SelectorKey6;
   static constexpr std::uint8_t flag = note_v6;
+  using Set = FlowCache::Set6;
   static Key key(const FlowCache& cache, const Note& note) {
-    return cache.key6(note.ip, note.ports, note.protocol);
+    return cache.key6(note.ip, note.nature());
   }
-  static void prefetch(const FlowCache& cache, std::uint32_t hash) { cache.prefetch6(hash); }
   static SelectorKey selector_key(const Note& note) { return selector_key6(note.ip, note); }
 };
 
@@ -60,8 +60,7 @@ template <typename Ip>
   for (unsigned m = 0; m < misses.size; ++m) {
     Note& note = burst.note[misses.index[m]];
     note.decision = context.locality->decide(note.ip, note).value_or(decisions[m]);
-    const auto key = Ip::key(context.cache, note);
-    context.cache.put(key, FlowCache::hash(key), note.decision);
+    context.cache.put(Ip::key(context.cache, note), note.decision);
   }
 }
 
@@ -77,20 +76,20 @@ template <typename Ip>
 template <typename Ip, bool all>
 void look_up_family(LookupContext& context, Burst& burst) {
   std::array<typename Ip::Key, burst_max> key;
-  std::array<std::uint32_t, burst_max> hash;
+  std::array<const typename Ip::Set*, burst_max> set;
   const unsigned size = burst.size;
   for (unsigned i = 0; i < size; ++i) {
     const Note& note = burst.note[i];
     if (!all && !is_of<Ip>(note)) continue;
     key[i] = Ip::key(context.cache, note);
-    hash[i] = FlowCache::hash(key[i]);
-    Ip::prefetch(context.cache, hash[i]);
+    set[i] = context.cache.set_of(key[i]);
+    rte_prefetch0(set[i]);
   }
   Places misses;
   for (unsigned i = 0; i < size; ++i) {
     Note& note = burst.note[i];
     if (!all && !is_of<Ip>(note)) continue;
-    if (context.cache.find(key[i], hash[i], note.decision)) [[likely]]
+    if (FlowCache::find(key[i], *set[i], note.decision)) [[likely]]
       continue;
     misses.index[misses.size++] = static_cast<std::uint8_t>(i);
   }

@@ -326,15 +326,12 @@ class Pipeline::SaFinder {
 
 /// The SA of a burst that is all its ESP packets, the most frequent case; null if it is not.
 SaState* Pipeline::find_sa_of_all(const Burst& burst) const {
-  if (burst.kind == Kind::mixed || burst.size == 0) return nullptr;
+  if (burst.kind == Kind::mixed || burst.protocol != protocol_esp) return nullptr;
   const std::uint32_t transport_offset = burst.note[0].transport_offset;
   const auto spi = load<std::uint32_t>(burst.note[0].ip + transport_offset);
   std::uint32_t difference = 0;
-  for (unsigned i = 0; i < burst.size; ++i) {
-    const Note& note = burst.note[i];
-    difference |= load<std::uint32_t>(note.ip + transport_offset) ^ spi;
-    difference |= std::uint32_t{note.protocol} ^ protocol_esp;
-  }
+  for (unsigned i = 1; i < burst.size; ++i)
+    difference |= load<std::uint32_t>(burst.note[i].ip + transport_offset) ^ spi;
   return difference == 0 ? lookup_.policy->by_spi.find(rte_be_to_cpu_32(spi)) : nullptr;
 }
 

@@ -11,29 +11,23 @@
 /// to be asked. They never say anything that it would not.
 namespace cohort::dataplane {
 
-/// What is known by the transport header.
-struct PlainTransport {
-  std::uint32_t ports;
-  std::uint8_t flags;
-};
-
+/// What the transport header says, as Note::nature has it; `more` are further flags.
 inline bool plain_transport(const std::uint8_t* at, std::uint32_t protocol, std::uint32_t length,
-                            PlainTransport& out) {
+                            std::uint8_t more, std::uint64_t& nature) {
+  const auto ports = [&] { return load<std::uint32_t>(at); };
+  const auto flags = [&](unsigned own) { return static_cast<std::uint8_t>(own | more); };
   if (protocol == protocol_tcp) {
     if (length < 20) return false;
-    out.flags =
-        (at[13] & RTE_TCP_SYN_FLAG) != 0 ? note_ip | note_ports | note_syn : note_ip | note_ports;
-    out.ports = load<std::uint32_t>(at);
+    const unsigned syn = (at[13] & RTE_TCP_SYN_FLAG) != 0 ? note_syn : 0;
+    nature = Note::nature_of(flags(note_ip | note_ports | syn), protocol_tcp, ports());
     return true;
   }
   if (length < 8) return false;
   if (protocol == protocol_udp) {
-    out.flags = note_ip | note_ports;
-    out.ports = load<std::uint32_t>(at);
+    nature = Note::nature_of(flags(note_ip | note_ports), protocol_udp, ports());
     return true;
   }
-  out.flags = note_ip;
-  out.ports = 0;
+  nature = Note::nature_of(flags(note_ip), protocol_esp, 0);
   return protocol == protocol_esp;
 }
 
@@ -45,18 +39,10 @@ inline bool parse_plain_ipv4(std::uint8_t* ip, std::uint32_t room, std::uint16_t
   if (ip[0] != 0x45 || length > room || length < ipv4_length ||
       (load<std::uint16_t>(ip + 6) & fragment) != 0)
     return false;
-  const std::uint8_t protocol = ip[9];
-  PlainTransport transport;
-  if (!plain_transport(ip + ipv4_length, protocol, std::uint32_t{length} - ipv4_length, transport))
+  std::uint64_t nature = 0;
+  if (!plain_transport(ip + ipv4_length, ip[9], std::uint32_t{length} - ipv4_length, 0, nature))
     return false;
-  note = Note{.l2_length = l2_length,
-              .transport_offset = ipv4_length,
-              .ip_length = length,
-              .protocol = protocol,
-              .flags = transport.flags,
-              .ports = transport.ports,
-              .sa = sa,
-              .ip = ip};
+  note.describe(l2_length, ipv4_length, length, nature, sa, ip);
   return true;
 }
 
@@ -65,17 +51,10 @@ inline bool parse_plain_ipv6(std::uint8_t* ip, std::uint32_t room, std::uint16_t
   if (room < ipv6_length) return false;
   const std::uint32_t length = load_be16(ip + 4) + std::uint32_t{ipv6_length};
   if ((ip[0] >> 4) != 6 || length > room) return false;
-  const std::uint8_t protocol = ip[6];
-  PlainTransport transport;
-  if (!plain_transport(ip + ipv6_length, protocol, length - ipv6_length, transport)) return false;
-  note = Note{.l2_length = l2_length,
-              .transport_offset = ipv6_length,
-              .ip_length = static_cast<std::uint16_t>(length),
-              .protocol = protocol,
-              .flags = static_cast<std::uint8_t>(transport.flags | note_v6),
-              .ports = transport.ports,
-              .sa = sa,
-              .ip = ip};
+  std::uint64_t nature = 0;
+  if (!plain_transport(ip + ipv6_length, ip[6], length - ipv6_length, note_v6, nature))
+    return false;
+  note.describe(l2_length, ipv6_length, static_cast<std::uint16_t>(length), nature, sa, ip);
   return true;
 }
 
