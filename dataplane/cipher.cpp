@@ -157,10 +157,10 @@ Result<std::unique_ptr<Cipher>> Cipher::create() {
   constexpr std::uint64_t sha_on_avx2 = IMB_FEATURE_AVX2 | IMB_FEATURE_SHANI;
   if (cipher->manager_->used_arch == IMB_ARCH_AVX512 &&
       (cipher->manager_->features & sha_on_avx2) == sha_on_avx2) {
-    cipher->short_sha256_.reset(alloc_mb_mgr(0));
-    if (cipher->short_sha256_) {
-      init_mb_mgr_avx2(cipher->short_sha256_.get());
-      cipher->find_short_text();
+    cipher->sha_ni_.reset(alloc_mb_mgr(0));
+    if (cipher->sha_ni_) {
+      init_mb_mgr_avx2(cipher->sha_ni_.get());
+      cipher->measure_sha256();
     }
   }
   std::array<std::uint8_t, 16> key;
@@ -175,32 +175,41 @@ Cipher::~Cipher() {
   OPENSSL_cleanse(&iv_key_, sizeof iv_key_);
 }
 
-/// SHA-NI in one lane or two, against sixteen lanes of AVX512: where one overtakes the other
-/// differs from CPU to CPU (320 octets, or nowhere), so we try. A millisecond.
-void Cipher::find_short_text() {
-  constexpr std::array<std::uint32_t, 5> lengths{80, 160, 256, 352, 448};
+/// SHA-NI in one lane or two, against sixteen lanes of AVX512: which is faster differs from CPU to
+/// CPU and with the lengths, so we try both with short texts and long ones. Two milliseconds.
+void Cipher::measure_sha256() {
+  constexpr std::array<std::uint32_t, 2> lengths{80, 1040};
+  constexpr std::size_t stride = 1152;
   Sa sa;
   sa.suite = Suite::aes_128_cbc_sha256_128;
   sa.cipher_key = Secret(Bytes(16));
   sa.integrity_key = Secret(Bytes(32));
   const SaKeys keys(*manager_, sa);
-  std::vector<std::uint8_t> packets(std::size_t{burst_max} * 512);
+  std::vector<std::uint8_t> packets(burst_max * stride);
   std::array<CryptoItem, burst_max> items;
-  for (const std::uint32_t length : lengths) {
-    for (std::uint32_t i = 0; i < burst_max; ++i) items[i] = {&packets[i * 512], &keys, length, i};
+  std::array<std::array<double, 2>, 2> cycles{};  // a packet: of lanes, then SHA-NI; by length
+  for (std::size_t l = 0; l < lengths.size(); ++l) {
+    for (std::uint32_t i = 0; i < burst_max; ++i)
+      items[i] = {&packets[i * stride], &keys, lengths[l], i};
     fill_jobs(items.data(), burst_max, keys.code, Direction::decrypt);
-    const auto cycles = [&](IMB_MGR& manager) {
+    for (std::size_t way = 0; way < 2; ++way) {
+      IMB_MGR& manager = way == 0 ? *manager_ : *sha_ni_;
       std::uint64_t least = UINT64_MAX;
       for (unsigned attempt = 0; attempt < 6; ++attempt) {
         const std::uint64_t start = rte_rdtsc();
         IMB_SUBMIT_HASH_BURST_NOCHECK(&manager, jobs_.data(), burst_max, keys.code.hash);
         least = std::min(least, rte_rdtsc() - start);
       }
-      return least;
-    };
-    if (cycles(*short_sha256_) > cycles(*manager_)) return;
-    short_text_ = length + 1;
+      cycles[way][l] = static_cast<double>(least) / burst_max;
+    }
   }
+  const auto cost = [&](std::size_t way) {
+    const double octet = (cycles[way][1] - cycles[way][0]) / (lengths[1] - lengths[0]);
+    return HashCost{static_cast<float>(cycles[way][0] - octet * lengths[0]),
+                    static_cast<float>(octet)};
+  };
+  by_lanes_ = cost(0);
+  by_sha_ni_ = cost(1);
 }
 
 void Cipher::make_cbc_ivs(std::uint8_t* ivs, unsigned n) {
@@ -291,13 +300,18 @@ unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode&
   unsigned count = 0;
   std::uint32_t shortest = UINT32_MAX;
   std::uint32_t longest = 0;
+  std::uint64_t octets = 0;
   for (unsigned i = 0; i < n; ++i) {
     if (items[i].keys->code.suite != code.suite) continue;
     order_[count++] = static_cast<std::uint8_t>(i);
     shortest = std::min(shortest, items[i].text);
     longest = std::max(longest, items[i].text);
+    octets += items[i].text;
   }
-  if (longest - shortest >= 64) order_by_length(items, count);
+  // CBC encrypts in lanes, and hashes are made in them unless SHA-NI beats even full ones.
+  const bool lanes = direction == Direction::encrypt || code.hash != IMB_AUTH_HMAC_SHA_256 ||
+                     !sha_ni_wins(count, octets, octets);
+  if (lanes && longest - shortest >= 64) order_by_length(items, count);
   if (prepared_ != code.suite) [[unlikely]]
     prepare_jobs(code);
   const std::uint32_t header = 8u + code.iv;
@@ -319,11 +333,36 @@ unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode&
   return count;
 }
 
+bool Cipher::sha_ni_wins(unsigned n, std::uint64_t octets, std::uint64_t in_lanes) const {
+  const auto cost = [n](const HashCost& way, std::uint64_t text) {
+    return static_cast<float>(n) * way.packet + static_cast<float>(text) * way.octet;
+  };
+  return sha_ni_ && cost(by_sha_ni_, octets) < cost(by_lanes_, in_lanes);
+}
+
+bool Cipher::gathers(std::uint32_t suites, Direction direction) const {
+  constexpr std::uint64_t long_text = 1024;
+  for (const SuiteShape& shape : all_suites()) {
+    if (shape.aead || (suites & suite_bit(shape.suite)) == 0) continue;
+    // CBC encrypts in lanes and decrypts packet by packet.
+    if (direction == Direction::encrypt || hash_of(shape) != IMB_AUTH_HMAC_SHA_256 ||
+        !sha_ni_wins(1, long_text, long_text + long_text / 16))
+      return true;
+  }
+  return false;
+}
+
+/// The manager for the first `n` jobs' hash. Sixteen lanes take as long as their longest text, and
+/// as long if some are empty; jobs whose lengths differ are sorted by them.
 IMB_MGR& Cipher::hash_manager(const SuiteCode& code, unsigned n) {
-  if (code.hash != IMB_AUTH_HMAC_SHA_256 || short_text_ == 0) return *manager_;
-  std::uint64_t sum = 0;
-  for (unsigned i = 0; i < n; ++i) sum += jobs_[i].msg_len_to_cipher_in_bytes;
-  return sum < std::uint64_t{short_text_} * n ? *short_sha256_ : *manager_;
+  if (code.hash != IMB_AUTH_HMAC_SHA_256) return *manager_;
+  constexpr unsigned lanes = 16;
+  std::uint64_t octets = 0;
+  std::uint64_t octets_of_lanes = 0;
+  for (unsigned i = 0; i < n; ++i) octets += jobs_[i].msg_len_to_cipher_in_bytes;
+  for (unsigned i = 0; i < n; i += lanes)
+    octets_of_lanes += lanes * jobs_[i].msg_len_to_cipher_in_bytes;
+  return sha_ni_wins(n, octets, octets_of_lanes) ? *sha_ni_ : *manager_;
 }
 
 unsigned Cipher::seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code) {

@@ -25,6 +25,9 @@ struct SuiteCode {
   aes_gcm_enc_dec_t gcm_encrypt = nullptr;
   aes_gcm_enc_dec_t gcm_decrypt = nullptr;
 };
+[[nodiscard]] constexpr std::uint32_t suite_bit(Suite suite) {
+  return 1u << static_cast<unsigned>(suite);
+}
 [[nodiscard]] SuiteCode code_of(const IMB_MGR& manager, Suite suite);
 
 /// An SA's keys as IPsec-MB wants them, made once when the SA is installed. Zeroized when it goes.
@@ -69,6 +72,11 @@ class Cipher {
 
   [[nodiscard]] IMB_MGR& manager() { return *manager_; }
 
+  enum class Direction : std::uint8_t { encrypt, decrypt };
+  /// Whether twice as many packets together go faster, for some of the suites: where they fill
+  /// lanes.
+  [[nodiscard]] bool gathers(std::uint32_t suites, Direction direction) const;
+
   /// Encrypts in place and writes the ICVs. ESP header, IV and trailer are there. n <= burst_max.
   /// The packets may be of several SAs and suites: those of one suite share IPsec-MB's lanes.
   void seal(const CryptoItem* items, unsigned n);
@@ -86,7 +94,6 @@ class Cipher {
   };
   using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
 
-  enum class Direction : std::uint8_t { encrypt, decrypt };
   /// Jobs for the items of one CBC suite that are among `n`: order_ says whose each is.
   unsigned fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
                      Direction direction);
@@ -94,14 +101,18 @@ class Cipher {
   void prepare_jobs(const SuiteCode& code);
   unsigned seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
   unsigned open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
-  void find_short_text();
+  void measure_sha256();
   IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
 
   Manager manager_;
-  /// For SHA-256 over short packets: an AVX2 manager has SHA-NI, which on some CPUs beats AVX512
-  /// lanes there: where the mean text of a burst is below this.
-  Manager short_sha256_;
-  std::uint32_t short_text_ = 0;
+  /// For SHA-256 an AVX2 manager has SHA-NI, which beats AVX512's lanes where texts are short or
+  /// few. Null: there is none.
+  Manager sha_ni_;
+  struct HashCost {
+    float packet, octet;  ///< cycles
+  };
+  HashCost by_lanes_{}, by_sha_ni_{};
+  [[nodiscard]] bool sha_ni_wins(unsigned n, std::uint64_t octets, std::uint64_t in_lanes) const;
   alignas(64) std::array<IMB_JOB, burst_max> jobs_{};
   alignas(64) std::array<std::array<std::uint8_t, 32>, burst_max> tags_{};
   std::array<std::uint8_t, burst_max> order_{};

@@ -38,6 +38,8 @@ void Pipeline::use(const CompiledPolicy* policy) {
   // The one before may be gone already: we reported quiescence after it was retired.
   lookup_.policy = policy;
   lookup_.forget();
+  gathers_inside_ = cipher_->gathers(policy->suites, Cipher::Direction::encrypt);
+  gathers_outside_ = cipher_->gathers(policy->suites, Cipher::Direction::decrypt);
 }
 
 void Pipeline::tidy() {

@@ -68,6 +68,9 @@ class alignas(64) Pipeline {
   /// The policy from now on; the caller keeps it alive. Nothing passes before the first.
   void use(const CompiledPolicy* policy);
   [[nodiscard]] const CompiledPolicy* policy() const { return lookup_.policy; }
+  /// Whether full receive bursts are worth doubling: they fill IPsec-MB's lanes.
+  [[nodiscard]] bool gathers_inside() const { return gathers_inside_; }
+  [[nodiscard]] bool gathers_outside() const { return gathers_outside_; }
 
   /// The clock of the bursts that follow, where policy()->by_time wants one: CLOCK_MONOTONIC.
   void set_time(std::int64_t monotonic_ms) {
@@ -131,6 +134,8 @@ class alignas(64) Pipeline {
   rte_mempool& pool_;
   WorkerCounters& counters_;
   LookupContext lookup_;
+  bool gathers_inside_ = false;
+  bool gathers_outside_ = false;
   EspContext esp_;
   std::unique_ptr<Cipher> cipher_;
   std::unique_ptr<Reassembly> reassembly_;

@@ -69,8 +69,7 @@ Result<std::unique_ptr<CompiledPolicy>> compile_policy(const Snapshot& snapshot,
     policy->entries.push_back(std::move(entry));
   }
   policy->entries_as_given = snapshot.policy;
-  policy->gathers =
-      std::ranges::any_of(policy->sas, [](const auto& sa) { return !sa->code().aead; });
+  for (const auto& sa : policy->sas) policy->suites |= suite_bit(sa->code().suite);
   policy->by_time = std::ranges::any_of(policy->sas, [](const auto& sa) { return sa->by_time(); });
   policy->group_time_offset_ms = snapshot.group_time_offset_ms;
   return policy;

@@ -67,8 +67,8 @@ struct CompiledPolicy {
   std::vector<std::shared_ptr<SaState>> sas;
   SaTable by_spi;
   Action otherwise = Action::bypass;
-  /// Full receive bursts are worth doubling: some SA fills IPsec-MB's lanes (CBC).
-  bool gathers = false;
+  /// The suites of the SAs, a bit for each by its number.
+  std::uint32_t suites = 0;
   /// Some SA goes by time: bursts need the tick, from CLOCK_MONOTONIC plus this.
   bool by_time = false;
   std::int64_t group_time_offset_ms = 0;

@@ -25,7 +25,10 @@ Worker::Worker(const WorkerSetup& setup, std::unique_ptr<Pipeline> pipeline,
 
 void Worker::take_policy() {
   void* policy = nullptr;
-  while (rte_ring_sc_dequeue(setup_.policies, &policy) == 0)
+  while (rte_ring_sc_dequeue(setup_.policies, &policy) == 0) {
+  }
+  // Only the last: those before it may be freed by now, retired by the report of our last poll.
+  if (policy != nullptr) [[unlikely]]
     pipeline_->use(static_cast<const CompiledPolicy*>(policy));
 }
 
@@ -33,11 +36,11 @@ void Worker::tell_time() {
   if (pipeline_->policy()->by_time) pipeline_->set_time(coarse_monotonic_ms());
 }
 
-unsigned Worker::receive(std::uint16_t port, Burst& burst) {
+unsigned Worker::receive(std::uint16_t port, bool gather, Burst& burst) {
   const auto queue = static_cast<std::uint16_t>(setup_.index);
   unsigned n = rte_eth_rx_burst(port, queue, burst.mbuf.data(), receive_burst);
   // Under load, twice as many fill the lanes of the CBC and HMAC code; idle, nobody waits for them.
-  if (n == receive_burst && pipeline_->policy()->gathers)
+  if (n == receive_burst && gather)
     n += rte_eth_rx_burst(port, queue, burst.mbuf.data() + n, receive_burst);
   burst.size = n;
   if (n > 0) tell_time();
@@ -75,20 +78,32 @@ unsigned Worker::poll_punt() {
   return burst_.size;
 }
 
+unsigned Worker::poll_inside() {
+  const unsigned n = receive(setup_.inside, pipeline_->gathers_inside(), burst_);
+  if (n == 0) return 0;
+  pipeline_->from_inside(burst_);
+  flush();
+  return n;
+}
+
+unsigned Worker::poll_outside() {
+  const unsigned n = receive(setup_.outside, pipeline_->gathers_outside(), burst_);
+  if (n == 0) return 0;
+  pipeline_->from_outside(burst_);
+  flush();
+  return n;
+}
+
 unsigned Worker::poll() {
   take_policy();
   unsigned packets = 0;
   if (pipeline_->policy() != nullptr) [[likely]] {
-    if (const unsigned n = receive(setup_.inside, burst_); n > 0) {
-      pipeline_->from_inside(burst_);
-      flush();
-      packets += n;
-    }
-    if (const unsigned n = receive(setup_.outside, burst_); n > 0) {
-      pipeline_->from_outside(burst_);
-      flush();
-      packets += n;
-    }
+    packets += poll_inside();
+    const unsigned n = poll_outside();
+    packets += n;
+    // As much of each side: what comes twice as much at once here comes twice there.
+    if (n == receive_burst && pipeline_->gathers_inside() && !pipeline_->gathers_outside())
+      packets += poll_outside();
     if (setup_.punt && (packets == 0 || rounds_ % rounds_per_punt == 0)) packets += poll_punt();
     if (++rounds_ % rounds_per_tidy == 0) [[unlikely]]
       pipeline_->tidy();

@@ -41,9 +41,11 @@ class alignas(64) Worker {
 
  private:
   void take_policy();
-  unsigned receive(std::uint16_t port, Burst& burst);
+  unsigned receive(std::uint16_t port, bool gather, Burst& burst);
   void tell_time();
   void transmit(std::uint16_t port, Outgoing& outgoing, DropReason otherwise);
+  unsigned poll_inside();
+  unsigned poll_outside();
   unsigned poll_punt();
   void flush();
   void rest(unsigned idle_rounds) const;
