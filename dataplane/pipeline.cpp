@@ -35,9 +35,12 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& option
 }
 
 void Pipeline::use(const CompiledPolicy* policy) {
-  // The one before may be gone already: we reported quiescence after it was retired.
+  // The one before may be gone already: we reported quiescence after it was retired. So a number
+  // says whether what is remembered of flows is still right.
   lookup_.policy = policy;
-  lookup_.forget();
+  if (policy->selectors_number == 0 || policy->selectors_number != selectors_number_)
+    lookup_.forget();
+  selectors_number_ = policy->selectors_number;
   gathers_inside_ = cipher_->gathers(policy->suites, Cipher::Direction::encrypt);
   gathers_outside_ = cipher_->gathers(policy->suites, Cipher::Direction::decrypt);
 }

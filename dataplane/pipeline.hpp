@@ -134,6 +134,7 @@ class alignas(64) Pipeline {
   rte_mempool& pool_;
   WorkerCounters& counters_;
   LookupContext lookup_;
+  std::uint64_t selectors_number_ = 0;  ///< of the policy; what lookup_ remembers is by it
   bool gathers_inside_ = false;
   bool gathers_outside_ = false;
   EspContext esp_;

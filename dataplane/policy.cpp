@@ -60,9 +60,11 @@ Result<std::unique_ptr<CompiledPolicy>> compile_policy(const Snapshot& snapshot,
   if (before != nullptr && std::ranges::equal(before->entries_as_given, snapshot.policy, {},
                                               &PolicyEntry::selector, &PolicyEntry::selector)) {
     policy->selectors = before->selectors;
+    policy->selectors_number = before->selectors_number;
   } else {
     COHORT_TRY(auto selectors, SelectorTable::build(snapshot.policy, name));
     policy->selectors = std::make_shared<const SelectorTable>(std::move(selectors));
+    if (before != nullptr) policy->selectors_number = before->selectors_number + 1;
   }
   for (std::size_t i = 0; i < snapshot.policy.size(); ++i) {
     COHORT_TRY(auto entry, compile_entry(snapshot.policy[i], i, policy->by_spi));

@@ -62,6 +62,9 @@ struct CompiledPolicy {
   /// Shared with the policy before where only keys, actions or SAs are others: they are dear to
   /// build, and what they say is which entry, not what is done.
   std::shared_ptr<const SelectorTable> selectors;
+  /// Policies of one chain (each compiled with the one before) that have the same number say the
+  /// same entry for every packet. 0, the first of a chain, is the same as nothing.
+  std::uint64_t selectors_number = 0;
   std::vector<PolicyEntry> entries_as_given;  ///< for the rare walk over fragments' candidates
   std::vector<CompiledEntry> entries;
   std::vector<std::shared_ptr<SaState>> sas;
