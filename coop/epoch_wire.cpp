@@ -41,8 +41,8 @@ Result<Chain> read_chain(Reader& in) {
   in.skip(4);
   if (!in.ok()) return fail(coop_record, "a chain is cut off");
   if (chain.period_ms == 0 || chain.period_ms >= chain.lifetime_ms ||
-      chain.lifetime_ms > span_ms_max || chain.start_ms > time_ms_max ||
-      chain.generation > time_ms_max / chain.period_ms)
+      chain.lifetime_ms > span_ms_max || chain.lifetime_ms / chain.period_ms >= alive_max ||
+      chain.start_ms > time_ms_max || chain.generation > time_ms_max / chain.period_ms)
     return fail(coop_record, "a chain's times contradict each other");
   return chain;
 }

@@ -234,6 +234,7 @@ class Group {
   void prune(TimePoint now);
   [[nodiscard]] bool make_room(const Epoch& incoming);
   [[nodiscard]] bool is_past(const Epoch& one) const;
+  [[nodiscard]] bool is_far_behind(TimePoint now, const Epoch& one) const;
   void drop_epoch(const EpochId& id);
   void drop_old_leases();
   [[nodiscard]] std::optional<EpochCause> due_epoch(TimePoint now) const;

@@ -115,6 +115,13 @@ bool Group::is_past(const Epoch& one) const {
   return current != nullptr && plan_merge(*current, one) == MergePlan::keep;
 }
 
+/// Whether a peer asks for more work than its epoch can need. While our own time is a guess there
+/// is no telling, and nothing is stepped.
+bool Group::is_far_behind(TimePoint now, const Epoch& one) const {
+  return !time_.is_estimate() &&
+         one.steps_to(std::max(now_ms(now), one.known_since_ms())) > received_steps_max;
+}
+
 /// Of more epochs than there is room for the lowest give way, past ones first: how to go on with
 /// one of another side is not decided before all have heard of it. False if `incoming` gives way.
 bool Group::make_room(const Epoch& incoming) {

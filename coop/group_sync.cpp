@@ -55,6 +55,11 @@ void Group::take_record(TimePoint now, const Peer& peer, ByteView record) {
     if (current != nullptr && !epochs_.contains(epoch_id) && current->descends_from(epoch_id))
       return;
     const auto incoming = decode_epoch(epoch_id, (*item)->value.view());
+    if (incoming && !epochs_.contains(epoch_id) && is_far_behind(now, *incoming)) {
+      world_.outbox.refuse({Error(coop_record, "an epoch that is many generations behind its time"),
+                            "coop_item", peer.end.address.text()});
+      return;
+    }
     if (incoming && !make_room(*incoming)) return;
   }
   if (id.kind == Kind::lease) {
@@ -324,7 +329,8 @@ Status Group::set_policy(TimePoint now, std::vector<PolicyEntry> policy,
   if (lines.size() > chains_max)
     return fail(coop_bad_options, fmt::format("{} keys at once", lines.size()));
   for (const LineSpec& line : lines)
-    if (line.period_ms == 0 || line.period_ms >= line.lifetime_ms || line.lifetime_ms > span_ms_max)
+    if (line.period_ms == 0 || line.period_ms >= line.lifetime_ms ||
+        line.lifetime_ms / line.period_ms >= alive_max || line.lifetime_ms > span_ms_max)
       return fail(coop_bad_options, "lifetime of " + line.text);
   if (policy != policy_) told_to_lead_ = false;
   policy_ = std::move(policy);

@@ -187,7 +187,15 @@ bool Epoch::above(const Epoch& other) const {
   return number != other.number ? number > other.number : id > other.id;
 }
 
+std::uint64_t Epoch::steps_to(std::uint64_t now_ms) const {
+  std::uint64_t steps = 0;  // times are bounded (time_ms_max): no sum of chains_max overflows
+  for (const Chain& chain : chains)
+    steps += std::max(chain.oldest_alive(now_ms), chain.generation) - chain.generation;
+  return steps;
+}
+
 bool Epoch::ratchet(std::uint64_t now_ms) {
+  if (steps_to(now_ms) > ratchet_steps_max) return false;
   bool all = true;
   for (Chain& chain : chains) all = chain.ratchet(chain.oldest_alive(now_ms)) && all;
   return all;

@@ -32,8 +32,13 @@ struct LineSpec {
 
 inline constexpr std::size_t chain_secret_octets = 32;
 inline constexpr std::uint32_t spi_window = 65'536;  ///< that chains keep from each other
-/// One chain never steps further at once; a jump of the clock beyond that needs a new epoch.
+/// The chains of an epoch never take more steps at once; a jump of the clock beyond that needs a
+/// new epoch.
 inline constexpr std::uint64_t ratchet_steps_max = 1'000'000;
+/// Nor is an epoch taken from a peer that would need more: who has it keeps it near its time.
+inline constexpr std::uint64_t received_steps_max = 50'000;
+/// Keys of one chain that may be alive at once; each is derived from the one before it.
+inline constexpr std::uint64_t alive_max = 8;
 
 /// A line's ratchet: the secret of one generation, from which all later ones follow and no earlier.
 struct Chain {
@@ -109,7 +114,9 @@ struct Epoch {
   [[nodiscard]] bool descends_from(const EpochId& other) const;
   /// Total order: number, then id.
   [[nodiscard]] bool above(const Epoch& other) const;
-  /// Erases what has ended. False if a chain has to step too far: the epoch is useless.
+  /// How many steps of its chains `ratchet` would take.
+  [[nodiscard]] std::uint64_t steps_to(std::uint64_t now_ms) const;
+  /// Erases what has ended. False, and nothing is done, if that is too far: the epoch is useless.
   bool ratchet(std::uint64_t now_ms);
   /// What the pseudotime was, at least, when somebody held it like this.
   [[nodiscard]] std::uint64_t known_since_ms() const;

@@ -124,6 +124,20 @@ TEST(CoopKeySchedule, AnAbsurdJumpIsRefusedNotComputed) {
   EXPECT_FALSE(epoch.ratchet(start + (ratchet_steps_max + 10) * 3'000'000));
 }
 
+TEST(CoopKeySchedule, TheStepsOfAnEpochAreBoundedTogether) {
+  Seeded random(4);
+  Epoch epoch = make(random, EpochCause::first, nullptr);
+  const std::uint64_t each = ratchet_steps_max / epoch.chains.size() + 10;
+  for (Chain& chain : epoch.chains) {
+    chain.period_ms = 10;
+    chain.lifetime_ms = 20;
+    chain.start_ms = start;
+  }
+  EXPECT_EQ(epoch.steps_to(start + 1000 * 10), 1000 * epoch.chains.size() - epoch.chains.size());
+  EXPECT_FALSE(epoch.ratchet(start + each * 10));
+  EXPECT_EQ(epoch.chains[0].generation, 0u);
+}
+
 TEST(CoopKeySchedule, AnEvictionSharesNothingWithWhatWasBefore) {
   Seeded random(5);
   const Epoch before = make(random, EpochCause::first, nullptr);
@@ -184,9 +198,11 @@ TEST(CoopKeySchedule, HostileEpochsAreRefused) {
   const Bytes good = encode_epoch(epoch);
   for (std::size_t length = 0; length < good.size(); ++length)
     EXPECT_FALSE(decode_epoch(epoch.id, ByteView(good).first(length))) << length;
-  // A period of zero would divide by zero; one above the lifetime would leave gaps.
+  // A period of zero would divide by zero; one above the lifetime would leave gaps; of a short one
+  // more keys are alive than anybody could derive in time.
   const std::size_t chain = good.size() - 2 * 92;
-  for (const std::uint64_t period : {std::uint64_t{0}, std::uint64_t{86'400'000}}) {
+  for (const std::uint64_t period :
+       {std::uint64_t{0}, std::uint64_t{86'400'000}, std::uint64_t{1}}) {
     Bytes bad = good;
     const Bytes octets = Writer().u64(period).take();
     std::copy(octets.begin(), octets.end(),
