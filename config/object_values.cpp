@@ -73,8 +73,9 @@ std::optional<Secret> secret_of_file(ReadContext& context, const Json& name,
   const auto& path = name.get_ref<const std::string&>();
   auto content = context.files.read(path, secret_size_max);
   if (!content) {
-    context.diagnostics.error(pointer, found_text(name), "a file that can be read",
-                              content.error().detail());
+    context.diagnostics.error(pointer, found_text(name) + " (" + content.error().detail() + ")",
+                              "a file that can be read",
+                              "write the secret into it, and let only its owner read it");
     return std::nullopt;
   }
   if (context.files.readable_by_others(path)) {

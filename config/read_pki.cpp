@@ -215,12 +215,14 @@ CertificateAuthorityRole read_certificate_authority(ReadContext& context, const 
   ca.database = state + "/ca.sqlite";
   ca.grant = object.choice<pki::Grant>(
       "grant", ca.grant, {{"auto", pki::Grant::automatic}, {"manual", pki::Grant::manual}});
+  bool named = false;
   object.each_item("challenge_passwords", 1000, [&](const Json& item, const std::string& pointer) {
+    named = true;
     if (auto secret = read_secret(context, item, pointer)) {
       ca.challenge_passwords.push_back(std::move(*secret));
     }
   });
-  if (object.has("challenge_passwords") && ca.challenge_passwords.empty()) {
+  if (object.has("challenge_passwords") && !named) {
     object.reject("challenge_passwords", "one password at least",
                   "remove the key if requests need none");
   }

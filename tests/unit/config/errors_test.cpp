@@ -160,6 +160,12 @@ INSTANTIATE_TEST_SUITE_P(
                   ca_file(R"(, "allow_weak": true, "keys": {"k": {"modulus": 1023}})"),
                   {"f.json: error: at /keys/k/modulus: found 1023; expected a whole number from "
                    "1024 to 8192; fix: choose a number in that range"}},
+        ErrorCase{
+            "no password where one is needed",
+            R"({"state_directory": "/s",
+                      "certificate_authority": {"challenge_passwords": []}})",
+            {"f.json: error: at /certificate_authority/challenge_passwords: found a list of 0; "
+             "expected one password at least; fix: remove the key if requests need none"}},
         ErrorCase{"a duration without a unit",
                   ca_file(R"(, "profiles": {"p": {"lifetime": 7200}})"),
                   {"f.json: error: at /profiles/p/lifetime: found 7200; expected a duration from "
@@ -236,8 +242,17 @@ INSTANTIATE_TEST_SUITE_P(
         ErrorCase{
             "a file that is not there",
             ca_file(R"(, "pre_shared_keys": [{"peer": "0.0.0.0/0", "key": {"file": "/no"}}])"),
-            {"f.json: error: at /pre_shared_keys/0/key/file: found \"/no\"; expected a file "
-             "that can be read; fix: No such file or directory"}},
+            {"f.json: error: at /pre_shared_keys/0/key/file: found \"/no\" (No such file or "
+             "directory); expected a file that can be read; fix: write the secret into it, and let "
+             "only its owner read it"}},
+        ErrorCase{"a challenge password in a file that is not there: one problem",
+                  R"({"state_directory": "/s",
+                "certificate_authority": {"challenge_passwords": [{"file": "/no"}]}})",
+                  {"f.json: error: at /certificate_authority/challenge_passwords/0/file: found "
+                   "\"/no\" (No "
+                   "such file or directory); expected a file that can be read; fix: write the "
+                   "secret into "
+                   "it, and let only its owner read it"}},
         ErrorCase{
             "an empty file",
             ca_file(R"(, "pre_shared_keys": [{"peer": "0.0.0.0/0", "key": {"file": "/empty"}}])"),
