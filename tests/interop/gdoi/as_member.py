@@ -233,6 +233,11 @@ def phase1_certificates(lab, check):
             ['INVALID-ID-INFORMATION', 'AUTHENTICATION-FAILED'])
     check('nobody of these is a member', len(server.members('group-1')) == before)
     register(connect(net, suites[0], plain), 1)
+    warning = bench.certify(server.daemon, root, hours=(-9, -1))
+    check('an import of a certificate that has expired says so',
+          'certificate_expired' in (warning or ''), warning)
+    warning = bench.certify(server.daemon, root)
+    check('an import of a good one has nothing to say', warning is None, warning)
 
 
 def _bad_phase1():

@@ -148,15 +148,17 @@ def common(node, hostname, policies, authority=None, key='rsa'):
     return out
 
 
-def certify(daemon, authority, above=()):
-    """A certificate by hand for the daemon's trustpoint, from its own request."""
+def certify(daemon, authority, above=(), **how):
+    """A certificate by hand for the daemon's trustpoint, from its own request; what peers would
+    have against it, if anything."""
     request = x509.load_pem_x509_csr(daemon.ask('pki request', trustpoint='LAB')['pem'].encode())
-    leaf = authority.issue(request.subject, request.public_key())
+    leaf = authority.issue(request.subject, request.public_key(), **how)
     chain = ''.join(map(pem, (leaf, *above)))
     root = authority
     while root.issuer is not root:
         root = root.issuer
-    daemon.ask('pki import', trustpoint='LAB', ca=pem(root.certificate), certificate=chain)
+    return daemon.ask('pki import', trustpoint='LAB', ca=pem(root.certificate),
+                      certificate=chain)['warning']
 
 
 def policy_of(cipher=256, digest='sha256', group=14, authentication='pre-share'):
