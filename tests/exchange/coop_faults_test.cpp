@@ -86,15 +86,17 @@ TEST_F(CoopFaults, AWipedServerDoesNotTurnTheGroupsClockBack) {
   make(2);
   start_all();
   ASSERT_TRUE(settle(0));
-  net.run_for(seconds(100));
+  net.run_for(seconds(107));  // some seconds after the last step of a chain, which tells the time
   const std::uint64_t before = pseudotime(0);
   const std::string epoch = servers[0]->epoch();
+  const TimePoint down = net.now();
   for (auto& server : servers) server->crash();
   servers[0]->host.store = MemoryStore();  // the one that will be primary
   start_all();
   ASSERT_TRUE(settle(0));
-  EXPECT_GE(pseudotime(0) + 1000, before);
-  EXPECT_GE(pseudotime(1) + 1000, before);
+  const auto since = std::chrono::duration_cast<milliseconds>(net.now() - down).count();
+  for (const std::size_t i : {0u, 1u})
+    EXPECT_GE(pseudotime(i) + 1000, before + static_cast<std::uint64_t>(since)) << i;
   EXPECT_EQ(servers[0]->epoch(), epoch);
   EXPECT_EQ(key(0), key(1));
 }
@@ -139,6 +141,7 @@ TEST_F(CoopFaults, AGuessOfTheTimeErasesNothing) {
   start_all();
   ASSERT_TRUE(settle(0));
   net.run_for(seconds(10));
+  const std::uint64_t before = pseudotime(0);
   servers[1]->crash();
   net.clock.step_wall(std::chrono::hours(1));
   servers[1]->host.store.past = Provenance::original;
@@ -146,7 +149,8 @@ TEST_F(CoopFaults, AGuessOfTheTimeErasesNothing) {
   net.run_for(milliseconds(10));
   EXPECT_GT(pseudotime(1), pseudotime(0) + 3'000'000);  // so it guesses
   ASSERT_TRUE(settle(0));
-  EXPECT_LT(pseudotime(1), pseudotime(0) + 1'000);
+  EXPECT_LT(pseudotime(1), before + 60'000);
+  EXPECT_LT(pseudotime(0), before + 60'000);  // nor is it moved by what was erased
   EXPECT_EQ(key(0), key(1));
 }
 
@@ -232,14 +236,15 @@ TEST_F(CoopFaults, TwoWhoSendUnderOneKekDoNotOutbidEachOther) {
   const std::uint64_t begun = pseudotime(0);
   std::size_t used[2] = {};
   std::set<std::uint32_t> numbers;
-  for (int i = 0; i < 40; ++i) {
+  net.latency = milliseconds(40);  // they want a number again before the other hears of the last
+  for (int i = 0; i < 400; ++i) {
     for (std::size_t at = 0; at < 2; ++at) {
       const auto seq = servers[at]->group()->take_seqs(net.now(), kek, 0, 1, begun);
       if (!seq) continue;
       ++used[at];
       EXPECT_TRUE(numbers.insert(*seq).second);
     }
-    net.run_for(milliseconds(50));
+    net.run_for(milliseconds(5));
   }
   EXPECT_GE(used[0], 10u);
   EXPECT_GE(used[1], 10u);

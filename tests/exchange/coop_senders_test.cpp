@@ -175,13 +175,18 @@ TEST_F(CoopSenders, ALoneServerGoesOnWithItsSenderIds) {
     ++round;
   }
   EXPECT_EQ(servers[0]->epoch(), epoch) << "no fresh keys were needed";
-  // Of a snapshot that is too old nobody can say what was lent since.
-  servers[0]->crash();
-  net.run_for(seconds(1300));
-  ASSERT_TRUE(start(0));
-  ASSERT_TRUE(settle(0));
-  EXPECT_FALSE(servers[0]->group()->take_sender_ids(net.now(), 1));
-  EXPECT_TRUE(net.run_until([&] { return servers[0]->epoch() != epoch; }, seconds(5)));
+  // Of files that may be copies, or a snapshot that is too old, nobody can say what was lent since.
+  for (const Provenance past : {Provenance::unknown, Provenance::original}) {
+    const std::string last = servers[0]->epoch();
+    servers[0]->crash();
+    servers[0]->host.store.past = past;
+    net.run_for(past == Provenance::original ? seconds(1300) : seconds(5));
+    ASSERT_TRUE(start(0));
+    ASSERT_TRUE(settle(0));
+    EXPECT_FALSE(servers[0]->group()->take_sender_ids(net.now(), 1));
+    EXPECT_TRUE(net.run_until([&] { return servers[0]->epoch() != last; }, seconds(5)));
+    net.run_for(seconds(5));
+  }
 }
 
 TEST_F(CoopSenders, SenderIdsAreNotUsedTwiceAcrossARestart) {
@@ -199,31 +204,55 @@ TEST_F(CoopSenders, SenderIdsAreNotUsedTwiceAcrossARestart) {
   EXPECT_GE(servers[0]->group()->sender_ids()[0].first, before[0].end);
 }
 
-// What it began by itself, without its disk, has a SID epoch of the same number as the group's.
-TEST_F(CoopSenders, ALostDiskLendsNoSenderIdOfBeforeAgain) {
-  make(2);
-  start_all();
-  ASSERT_TRUE(settle(0));
-  std::set<std::uint32_t> seen;
-  const auto take = [&] {
-    auto& group = *servers[1]->group();
-    ASSERT_TRUE(net.run_until([&] { return !group.sender_ids().empty(); }, seconds(30)));
-    const auto ids = group.take_sender_ids(net.now(), 3);
-    ASSERT_TRUE(ids);
-    for (const std::uint32_t id : *ids) EXPECT_TRUE(seen.insert(id).second) << id;
-  };
-  take();
-  ASSERT_TRUE(servers[0]->group()->refresh(net.now()));  // its epoch is above what is begun anew
-  net.run_for(seconds(5));
-  servers[1]->crash();
-  erase_disk(1);
-  part(0, 1);
-  ASSERT_TRUE(start(1));
-  ASSERT_TRUE(net.run_until([&] { return servers[1]->primary(); }, seconds(30)));
-  ASSERT_FALSE(servers[1]->group()->sender_ids().empty());
-  heal();
-  ASSERT_TRUE(settle(0));
-  take();
+// What the first server begins by itself, without its disk, has a SID epoch of the same number as
+// the group's, and the same lease.
+class LostDisk : public CoopSenders {
+ protected:
+  void take_some(std::size_t count) {
+    auto& group = *servers[0]->group();
+    for (std::size_t i = 0; i < count; i += 50) {
+      ASSERT_TRUE(net.run_until([&] { return !group.sender_ids().empty(); }, seconds(30)));
+      take(0, 50, seen_);
+      net.run_for(seconds(1));
+    }
+  }
+  void lends_no_id_again(std::size_t count, bool restarts) {
+    make(2);
+    start_all();
+    ASSERT_TRUE(settle(0));
+    take_some(count);
+    EXPECT_EQ(seen_.size(), count);
+    ASSERT_TRUE(servers[0]->group()->refresh(net.now()));  // its epoch is above what is begun anew
+    net.run_for(seconds(5));
+    servers[0]->crash();
+    erase_disk(0);
+    part(0, 1);
+    start_alone();
+    if (restarts) {
+      servers[0]->crash();  // the disk of what it has begun is the last
+      start_alone();
+    }
+    heal();
+    ASSERT_TRUE(settle(0));
+    take_some(count);
+    EXPECT_EQ(seen_.size(), 2 * count);
+  }
+
+ private:
+  void start_alone() {
+    ASSERT_TRUE(start(0));
+    ASSERT_TRUE(net.run_until([&] { return servers[0]->primary(); }, seconds(30)));
+    ASSERT_FALSE(servers[0]->group()->sender_ids().empty());
+  }
+  std::set<std::uint32_t> seen_;
+};
+
+TEST_F(LostDisk, LendsNoSenderIdOfBeforeAgain) {
+  lends_no_id_again(50, false);
+}
+
+TEST_F(LostDisk, LendsNoSenderIdOfBeforeAgainAfterARestart) {
+  lends_no_id_again(700, true);
 }
 
 // A rekey may be given up while its number is waited for; the next one begins where time is.
