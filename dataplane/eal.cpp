@@ -1,7 +1,10 @@
 #include "dataplane/eal.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <iterator>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -12,16 +15,21 @@
 namespace cohort::dataplane {
 namespace {
 
-/// DPDK pins its main thread, which is our control thread, to one CPU. We name all that we may use,
-/// so that it stays where the scheduler wants it.
-std::string allowed_cpus() {
+std::set<unsigned> allowed_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return "0";
-  std::string list;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &set)) list += fmt::format("{}{}", list.empty() ? "" : ",", cpu);
-  return list;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return {0};
+  std::set<unsigned> cpus;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.insert(cpu);
+  return cpus;
+}
+
+void keep_to(const std::set<unsigned>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const unsigned cpu : cpus) CPU_SET(cpu, &set);
+  (void)sched_setaffinity(0, sizeof set, &set);
 }
 
 }  // namespace
@@ -37,11 +45,11 @@ bool is_pci_address(const std::string& device) {
 std::vector<std::string> eal_arguments(const EalOptions& options,
                                        const std::vector<std::string>& pci_devices) {
   std::vector<std::string> arguments{"cohort",
-                                     fmt::format("--lcores=0@({})", allowed_cpus()),
+                                     // DPDK would pin its main thread, which is our control
+                                     // thread, to one CPU. It stays where the scheduler wants it.
+                                     fmt::format("--lcores=0@({})", fmt::join(allowed_cpus(), ",")),
                                      fmt::format("--file-prefix={}", options.file_prefix),
-                                     "--no-telemetry",
-                                     "--log-level=4",
-                                     "-m",
+                                     "--no-telemetry", "--log-level=4", "-m",
                                      std::to_string(options.memory_mb)};
   if (!options.hugepages) {
     arguments.emplace_back("--no-huge");
@@ -59,9 +67,18 @@ std::vector<std::string> eal_arguments(const EalOptions& options,
   return arguments;
 }
 
-Status start_eal(const EalOptions& options, const std::vector<std::string>& pci_devices) {
+std::set<unsigned> control_cpus(const std::set<unsigned>& allowed,
+                                const std::set<unsigned>& worker_cpus) {
+  std::set<unsigned> others;
+  std::ranges::set_difference(allowed, worker_cpus, std::inserter(others, others.end()));
+  return others.empty() ? allowed : others;
+}
+
+Status start_eal(const EalOptions& options, const std::vector<std::string>& pci_devices,
+                 const std::set<unsigned>& worker_cpus) {
   // DPDK keeps this state itself: before its start it knows no lcore.
   if (rte_lcore_count() > 0) return {};
+  if (!worker_cpus.empty()) keep_to(control_cpus(allowed_cpus(), worker_cpus));
   std::vector<std::string> arguments = eal_arguments(options, pci_devices);
   std::vector<char*> raw;
   for (std::string& argument : arguments) raw.push_back(argument.data());

@@ -34,13 +34,16 @@ Manager::~Manager() = default;
 Result<std::unique_ptr<Manager>> Manager::create(DataplaneOptions options) {
   std::vector<std::string> pci;
   std::set<std::string> names;
+  std::set<unsigned> worker_cpus;
   for (const PortPairOptions& pair : options.port_pairs) {
+    for (const auto& cpu : pair.workers)
+      if (cpu) worker_cpus.insert(*cpu);
     if (!names.insert(pair.name).second)
       return fail(bad_port_pair, fmt::format("two port pairs are called {}", pair.name));
     for (const std::string& device : {pair.inside, pair.outside, pair.punt})
       if (is_pci_address(device)) pci.push_back(device);
   }
-  COHORT_CHECK(start_eal(options.eal, pci));
+  COHORT_CHECK(start_eal(options.eal, pci, worker_cpus));
   auto parts = std::make_unique<Parts>();
   parts->multi_buffer.reset(alloc_mb_mgr(0));
   if (!parts->multi_buffer) return fail(no_multi_buffer, "no memory");

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "dataplane/eal.hpp"
+
 namespace cohort::dataplane {
 namespace {
 
@@ -69,6 +71,19 @@ TEST(CpuList, IsReadAsTheKernelWritesIt) {
   EXPECT_THAT(parse_cpu_list(""), IsEmpty());
   EXPECT_THAT(parse_cpu_list("x"), IsEmpty());
   EXPECT_THAT(parse_cpu_list("4-"), ElementsAre(4));
+}
+
+using Cpus = std::set<unsigned>;
+
+TEST(ControlCpus, AreThoseWithoutAWorker) {
+  EXPECT_EQ(control_cpus({0, 1, 2, 3}, {2, 3}), (Cpus{0, 1}));
+  EXPECT_EQ(control_cpus({0, 1}, {1, 7}), Cpus{0});
+  EXPECT_EQ(control_cpus({0, 1}, {}), (Cpus{0, 1}));
+}
+
+TEST(ControlCpus, AreAllWhereNoneIsLeft) {
+  EXPECT_EQ(control_cpus({0, 1}, {0, 1}), (Cpus{0, 1}));
+  EXPECT_EQ(control_cpus({5}, {5}), Cpus{5});
 }
 
 }  // namespace
