@@ -138,8 +138,8 @@ def merge(starts):
     row["spread"] = spread
     row["settled"] = spread <= SETTLED
     row["starts"] = len(starts)
-    best = min(starts, key=lambda s: s["ours"]["best"])
-    row["stages"] = best["stages"]
+    # The clock in the pipeline ran in rounds of its own, which had luck of their own.
+    row["stages"] = min((s["stages"] for s in starts), key=lambda stages: sum(stages.values()))
     row["mpps"] = row["tsc_hz"] / row["ours_tsc"] / 1e6
     row["gbps"] = row["mpps"] * row["mean_size"] * 8 / 1e3
     return row
@@ -218,7 +218,7 @@ def compare(rows, path):
         before = old.get(key_of(row))
         if before is None:
             continue
-        band = 0.03 + row["spread"] + before.get("spread", 0.03)
+        band = 0.02 + row["spread"] + before.get("spread", 0.03)
         change = row["ratio"] / before["ratio"] - 1
         if abs(change) <= band:
             continue

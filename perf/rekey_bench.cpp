@@ -11,6 +11,7 @@
 #include <malloc.h>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "perf/histogram.hpp"
+#include "perf/limit.hpp"
 #include "perf/loop.hpp"
 #include "perf/priority.hpp"
 #include "perf/rig.hpp"
@@ -52,44 +54,66 @@ double seconds_of(const rusage& usage) {
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
 
-/// Packets per second of the worker's own CPU time, so that the time that other programs take from
-/// it does not count.
-struct Rates {
-  std::vector<double> values;
-  [[nodiscard]] double median() const {
-    std::vector<double> sorted = values;
-    std::ranges::sort(sorted);
-    return sorted.empty() ? 0 : sorted[sorted.size() / 2];
+/// How fast the worker was for a while, and how fast the machine.
+struct Sample {
+  double rate = 0;            ///< packets a second of the worker's own CPU time
+  double pace = 0;            ///< cycles that bare IPsec-MB took in between
+  std::uint64_t longest = 0;  ///< gap between two polls
+};
+
+double median_of(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::ranges::nth_element(values, middle);
+  return *middle;
+}
+
+/// The samples of quiet phases and of those with changes.
+class Samples {
+ public:
+  void add(bool rekeyed, const Sample& sample) { (rekeyed ? rekeyed_ : quiet_).push_back(sample); }
+  [[nodiscard]] nlohmann::json to_json(bool rekeyed) const {
+    const std::vector<double> rates = kept(rekeyed);
+    const double median = median_of(rates);
+    const auto below = std::ranges::count_if(rates, [&](double r) { return r < 0.97 * median; });
+    return {{"samples", rates.size()},
+            {"left_out", (rekeyed ? rekeyed_ : quiet_).size() - rates.size()},
+            {"median_pps", median},
+            {"least", rates.empty() ? 0 : *std::ranges::min_element(rates) / median},
+            {"below_0.97", below}};
   }
-  [[nodiscard]] double least() const {
-    return values.empty() ? 0 : *std::ranges::min_element(values);
+
+ private:
+  /// Others of the host share the core's resources or take the CPU unseen. Where bare crypto went
+  /// at another pace than usual, or a poll took longer than any change does, the sample is not
+  /// ours.
+  [[nodiscard]] std::vector<double> kept(bool rekeyed) const {
+    std::vector<double> paces;
+    for (const auto* samples : {&quiet_, &rekeyed_})
+      for (const Sample& sample : *samples) paces.push_back(sample.pace);
+    const double usual = median_of(paces);
+    const std::uint64_t interrupted = rte_get_tsc_hz() / 2000;
+    std::vector<double> rates;
+    for (const Sample& sample : rekeyed ? rekeyed_ : quiet_)
+      if (std::abs(sample.pace / usual - 1) < 0.01 && sample.longest < interrupted)
+        rates.push_back(sample.rate);
+    return rates;
   }
-  [[nodiscard]] std::size_t below(double share) const {
-    const double limit = share * median();
-    return static_cast<std::size_t>(
-        std::ranges::count_if(values, [&](double rate) { return rate < limit; }));
-  }
+  std::vector<Sample> quiet_, rekeyed_;
 };
 
 /// The thread that polls, and what it saw.
 class Poller {
  public:
-  explicit Poller(dataplane::Worker& worker) : worker_(worker) {}
+  Poller(dataplane::Worker& worker, Limit& crypto) : worker_(worker), crypto_(crypto) {}
 
   void run(unsigned cpu) {
     const Priority priority(cpu);
     (void)rte_thread_register();
     while (!stop_.load(std::memory_order_relaxed)) {
       const bool rekeyed = rekeys.load();
-      const double start = seconds_of(thread_usage());
-      std::uint64_t packets = 0;
-      double seconds = 0;
-      while (seconds < sample_seconds && !stop_.load(std::memory_order_relaxed)) {
-        for (unsigned n = 0; n < 64; ++n) packets += poll();
-        seconds = seconds_of(thread_usage()) - start;
-      }
-      if (rekeys.load() == rekeyed && seconds >= sample_seconds)
-        rates(rekeyed).values.push_back(static_cast<double>(packets) / seconds);
+      if (const auto sample = take_sample(); sample && rekeys.load() == rekeyed)
+        samples.add(rekeyed, *sample);
     }
     rte_thread_unregister();
   }
@@ -98,20 +122,43 @@ class Poller {
   /// Set by the control thread: keys are being changed in this phase; a change is about to come.
   std::atomic<bool> rekeys{false};
   std::atomic<bool> coming{false};
-  Rates quiet_rates, rekey_rates;
+  Samples samples;
   Histogram ordinary;  ///< gaps: from the end of a poll to the end of the next
   Histogram change;    ///< the longest of those that took up a change
   Histogram still;     ///< the longest of as many without one
 
  private:
-  Rates& rates(bool rekeyed) { return rekeyed ? rekey_rates : quiet_rates; }
+  std::optional<Sample> take_sample() {
+    Sample sample;
+    std::uint64_t packets = 0;
+    std::uint64_t crypto = 0;
+    std::uint64_t turns = 0;
+    double seconds = 0;
+    longest_of_sample_ = 0;
+    while (seconds < sample_seconds) {
+      if (stop_.load(std::memory_order_relaxed)) return std::nullopt;
+      const double start = seconds_of(thread_usage());
+      for (unsigned n = 0; n < 64; ++n) packets += poll();
+      seconds += seconds_of(thread_usage()) - start;
+      const std::uint64_t before = rte_rdtsc();
+      crypto_.run(0);
+      crypto += rte_rdtsc() - before;
+      ++turns;
+    }
+    sample.rate = static_cast<double>(packets) / seconds;
+    sample.pace = static_cast<double>(crypto) / static_cast<double>(turns);
+    sample.longest = longest_of_sample_;
+    return sample;
+  }
   unsigned poll() {
     if (!rekeys.load(std::memory_order_relaxed) && ++polls_ % 1000 == 0) watch(false);
     if (coming.load(std::memory_order_relaxed) || after_ > 0) [[unlikely]]
       return poll_and_watch();
     const std::uint64_t start = rte_rdtsc();
     const unsigned packets = worker_.poll();
-    ordinary.add(rte_rdtsc() - start);
+    const std::uint64_t gap = rte_rdtsc() - start;
+    ordinary.add(gap);
+    longest_of_sample_ = std::max(longest_of_sample_, gap);
     return packets;
   }
   unsigned poll_and_watch() {
@@ -123,6 +170,7 @@ class Poller {
     if (worker_.pipeline().policy() != policy) watch(true);
     if (after_ == 0) return packets;
     longest_ = std::max(longest_, gap);
+    longest_of_sample_ = std::max(longest_of_sample_, gap);
     preempted_ = preempted_ || thread_usage().ru_nivcsw != switches;
     if (--after_ > 0) return packets;
     if (!preempted_) (changed_ ? change : still).add(longest_);
@@ -136,7 +184,9 @@ class Poller {
   }
 
   dataplane::Worker& worker_;
+  Limit& crypto_;
   std::atomic<bool> stop_{false};
+  std::uint64_t longest_of_sample_ = 0;
   unsigned after_ = 0;
   std::uint64_t longest_ = 0;
   bool preempted_ = false;
@@ -204,12 +254,6 @@ void drive(const Options& options, Loop& loop, Poller& poller, Control& control)
   }
 }
 
-nlohmann::json to_json(const Rates& rates) {
-  return {{"samples", rates.values.size()},
-          {"median_pps", rates.median()},
-          {"least", rates.median() > 0 ? rates.least() / rates.median() : 0},
-          {"below_0.97", rates.below(0.97)}};
-}
 nlohmann::json to_json(const Histogram& gaps) {
   return {{"count", gaps.total()},
           {"p50_us", microseconds(gaps.quantile(0.5))},
@@ -225,7 +269,9 @@ nlohmann::json measure(const Options& options, const std::string& directory) {
   loop_options.entries = options.entries;
   loop_options.sas = options.sas;
   Loop loop(loop_options, directory);
-  Poller poller(loop.pair().worker(0));
+  const std::vector<std::uint32_t> sizes = sizes_of(options.size, 64);
+  Limit crypto(Rig::sa_for(loop_options.suite), 1, true, sizes);
+  Poller poller(loop.pair().worker(0), crypto);
   Control control;
   const std::size_t before = memory_in_use();
   if (const Status status = loop.pair().apply(loop.snapshot(0)); !status)
@@ -255,8 +301,8 @@ nlohmann::json measure(const Options& options, const std::string& directory) {
           {"memory", memory},
           {"apply_ms_p50", control.milliseconds[control.milliseconds.size() / 2]},
           {"apply_ms_max", control.milliseconds.back()},
-          {"quiet", to_json(poller.quiet_rates)},
-          {"rekeyed", to_json(poller.rekey_rates)},
+          {"quiet", poller.samples.to_json(false)},
+          {"rekeyed", poller.samples.to_json(true)},
           {"gap", to_json(poller.ordinary)},
           {"still_gap", to_json(poller.still)},
           {"change_gap", to_json(poller.change)}};
