@@ -11,6 +11,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "perf/limit.hpp"
 #include "perf/loop.hpp"
 #include "perf/priority.hpp"
 #include "perf/rig.hpp"
@@ -100,6 +101,19 @@ std::pair<double, double> race(unsigned rounds, const Work& work) {
   return {1 / alone, together / alone};
 }
 
+/// The same for bare IPsec-MB, of which each thread has its own: what the two CPUs are worth
+/// together. Under two, they share a core, or what heats it.
+double bare_speed_up(dataplane::Suite suite, const std::string& size, unsigned rounds) {
+  const std::vector<std::uint32_t> sizes = sizes_of(size, 64);
+  std::array<std::unique_ptr<Limit>, 2> crypto;
+  for (auto& limit : crypto) limit = std::make_unique<Limit>(Rig::sa_for(suite), 1, true, sizes);
+  return race(rounds,
+              [&](unsigned me, std::uint64_t start) {
+                return rate_from(start, [&] { return crypto[me]->run(0), crypto[me]->packets(); });
+              })
+      .second;
+}
+
 nlohmann::json measure(const std::string& suite, const std::string& size, unsigned rounds,
                        const std::string& directory) {
   Loop::Options options;
@@ -116,7 +130,11 @@ nlohmann::json measure(const std::string& suite, const std::string& size, unsign
   if (loop.lost() != 0 || drops_of(loop.pair().usage()) != 0)
     throw std::runtime_error("packets were lost");
   // A poll receives each packet twice: in clear, and encrypted.
-  return {{"suite", suite}, {"size", size}, {"alone_tsc", 2 * alone}, {"speed_up", speed_up}};
+  return {{"suite", suite},
+          {"size", size},
+          {"alone_tsc", 2 * alone},
+          {"speed_up", speed_up},
+          {"bare_speed_up", bare_speed_up(options.suite, size, rounds)}};
 }
 
 /// How long a line takes from the CPU that wrote it last to the one that writes it next: what each

@@ -88,13 +88,13 @@ class Samples {
   /// at another pace than usual, or a poll took longer than any change does, the sample is not
   /// ours.
   [[nodiscard]] std::vector<double> kept(bool rekeyed) const {
+    const std::vector<Sample>& samples = rekeyed ? rekeyed_ : quiet_;
     std::vector<double> paces;
-    for (const auto* samples : {&quiet_, &rekeyed_})
-      for (const Sample& sample : *samples) paces.push_back(sample.pace);
+    for (const Sample& sample : samples) paces.push_back(sample.pace);
     const double usual = median_of(paces);
     const std::uint64_t interrupted = rte_get_tsc_hz() / 2000;
     std::vector<double> rates;
-    for (const Sample& sample : rekeyed ? rekeyed_ : quiet_)
+    for (const Sample& sample : samples)
       if (std::abs(sample.pace / usual - 1) < 0.01 && sample.longest < interrupted)
         rates.push_back(sample.rate);
     return rates;
