@@ -162,7 +162,7 @@ def probe_table(bench, options):
           "microseconds there and back (p50, p99, p99.9) at half and at a tenth of `few lost`")
     print(f"{'size':>5} {'line':13}{'flood':>7}{'lost':>7}{'few lost':>10}{'to io':>7}"
           f"{'no drop':>9}{'to io':>7}   {'at half: p50':>12}{'p99':>9}{'p99.9':>9}"
-          f"{'a tenth: p50':>12}{'p99':>9}{'p99.9':>9}{'pause':>9}")
+          f"{'a tenth: p50':>14}{'p99':>9}{'p99.9':>9}{'pause':>9}")
     lines = {Plain: Plain, Pair: Plain, PlainLoop: PlainLoop, Loop: PlainLoop}  # each and its io
     by_line = {}
     for kind in lines:
@@ -178,7 +178,7 @@ def probe_table(bench, options):
             print(f"{size:>5} {kind.name:13}{row['flood']['received_pps'] / 1e6:7.2f}"
                   f"{row['flood']['loss']:7.1%}{row['few_lost']['rate_pps'] / 1e6:10.3f}"
                   f"{ratio[0]:7.2f}{row['none_lost']['rate_pps'] / 1e6:9.3f}{ratio[1]:7.2f}   "
-                  f"{late(row['half']):>30}{late(row['calm']):>30}{row['pause_us'] / 1e3:9.1f}",
+                  f"{late(row['half']):>30}{late(row['calm']):>32}{row['pause_us'] / 1e3:9.1f}",
                   flush=True)
     return found
 
@@ -215,7 +215,7 @@ def headline(bench, options):
     load = pathlib.Path("/proc/loadavg").read_text().split()[0]
     print(f"# {options.suite}, memif with rings of 2048, no zero-copy, "
           f"{'2 MiB' if bench.huge else '4 KiB'} pages; tester on CPU {bench.tester_cpu}, members "
-          f"on {', '.join(map(str, bench.line_cpus))}; load before the start {load}\n"
+          f"on {', '.join(map(str, dict.fromkeys(bench.line_cpus)))}; load before the start {load}\n"
           "# io: one dpdk-testpmd forwards in the members' place; loop: one member whose encrypted "
           "side the tester sends\n# back, so that it encrypts and decrypts, and one dpdk-testpmd "
           "likewise")
