@@ -191,8 +191,9 @@ def measure(options, title, variants):
         "sharing its CPU with other programs: SCHED_FIFO was not permitted"
     print(f"# {title}; TSC cycles per packet, one core, one direction, least of {options.starts} "
           f"starts of {options.rounds} samples of 0.4 ms;\n"
-          f"# IPv{6 if options.ipv6 else 4}, replay window {options.window}, {pages} pages, {first}, "
-          f"TSC {rows[0]['tsc_hz'] / 1e6:.0f} MHz;\n# floor = crypto + i/o, ratio = floor / ours, "
+          f"# IPv{6 if options.ipv6 else 4}, replay window {options.window}, {pages} pages, "
+          f"{first}, TSC {rows[0]['tsc_hz'] / 1e6:.0f} MHz;\n"
+          "# floor = crypto + i/o, ratio = floor / ours, "
           "spread = the second start above the least")
     print(HEADER)
     last = None

@@ -54,9 +54,9 @@ def rekey(program, quick):
     print("# One worker at saturation encrypts and decrypts each packet, another CPU replaces "
           "every key (PortPair::apply);\n"
           "# phases with changes and without take turns. Rates are of the worker's CPU time, in "
-          "samples of 50 ms, against the\n# median of their phases: the least of them, and how many "
-          "are under 0.97. Samples in which bare IPsec-MB, run in\n# between, went more than 1 % off "
-          "its usual pace, or a poll took over 0.5 ms, are the machine's and left out.\n"
+          "samples of 50 ms, against the\n# median of their phases: the least of them, and how "
+          "many are under 0.97. Samples in which bare IPsec-MB, run in\n# between, went more than "
+          "1 % off its usual pace, or a poll took over 0.5 ms, are the machine's and left out.\n"
           "# Gaps are between the ends of two polls in microseconds: the longest of the eight that "
           "follow a change, and the longest\n# of any eight, those left out in which the kernel "
           "took the CPU away.\n"
@@ -72,8 +72,8 @@ def rekey(program, quick):
     lost = sum(row["lost"] + row["dropped"] for row in rows)
     below = sum(row["rekeyed"]["below_0.97"] for row in rows)
     kept = sum(row["rekeyed"]["samples"] for row in rows)
-    print(f"# {sum(row['changes'] for row in rows)} changes, {lost} packets lost, {below} of {kept} "
-          "samples with changes under 0.97 of their median")
+    print(f"# {sum(row['changes'] for row in rows)} changes, {lost} packets lost, {below} of "
+          f"{kept} samples with changes under 0.97 of their median")
     return rows, lost
 
 

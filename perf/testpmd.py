@@ -53,8 +53,8 @@ def arguments():
 
 
 class Priority:
-    """Before others, if we may, for threads that share a CPU: nice alone counts only within a session
-    where the kernel groups tasks by session."""
+    """Before others, if we may, for threads that share a CPU: nice alone counts only within a
+    session where the kernel groups tasks by session."""
 
     group = pathlib.Path("/proc/self/autogroup")
 
@@ -215,7 +215,8 @@ def headline(bench, options):
     load = pathlib.Path("/proc/loadavg").read_text().split()[0]
     print(f"# {options.suite}, memif with rings of 2048, no zero-copy, "
           f"{'2 MiB' if bench.huge else '4 KiB'} pages; tester on CPU {bench.tester_cpu}, members "
-          f"on {', '.join(map(str, dict.fromkeys(bench.line_cpus)))}; load before the start {load}\n"
+          f"on {', '.join(map(str, dict.fromkeys(bench.line_cpus)))}; load before the start "
+          f"{load}\n"
           "# io: one dpdk-testpmd forwards in the members' place; loop: one member whose encrypted "
           "side the tester sends\n# back, so that it encrypts and decrypts, and one dpdk-testpmd "
           "likewise")
