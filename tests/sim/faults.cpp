@@ -390,7 +390,13 @@ void Faults::attend(Host& host) {
   if (!program || !program->failed) return;
   for (std::size_t i = 0; i < group_.servers(); ++i) {
     if (&group_.server(i) != &host) continue;
-    if (group_.servers() > 1) return wipe(i);
+    if (group_.servers() > 1) {
+      // Another that failed too is attended first, and would come back to this one.
+      if (!attended_.insert(i).second) return;
+      wipe(i);
+      attended_.erase(i);
+      return;
+    }
     oracles_.keys.amnesty();
     group_.start_anew(i);
   }
