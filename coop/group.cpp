@@ -282,7 +282,16 @@ void Group::check_stalled(TimePoint now) {
   // A server that has not run for so long was given up by its peers; nothing it believes holds.
   const bool stalled = !peers_.empty() && now - last_run_ > options_.timers.dead;
   last_run_ = now;
-  if (stalled) handle(now, Event::stalled);
+  if (!stalled) return;
+  // What was sent to us meanwhile has waited: that we hold all that a peer holds is true only if it
+  // says so to who we are from now on.
+  incarnation_ = std::max<std::uint64_t>(1, world_.random.u64());
+  for (Peer& peer : peers_) {
+    peer.synced = false;
+    peer.in.reset();
+    peer.out.restart(true);
+  }
+  handle(now, Event::stalled);
 }
 
 void Group::on_timer(TimePoint now) {

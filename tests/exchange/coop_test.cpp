@@ -140,6 +140,33 @@ TEST_F(CoopGroup, AServerThatWasSuspendedDoesNotActOnWhatItBelieved) {
   EXPECT_TRUE(settle(1));
 }
 
+// Its socket gives it what the primary said when both still had the same state.
+TEST_F(CoopGroup, AServerThatWasSuspendedDoesNotBelieveWhatHasWaited) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(2));
+  CoopNode& node = *servers[1]->node;
+  node.paused = true;
+  const std::size_t before = net.sent.size();
+  net.run_for(seconds(3));
+  const std::size_t after = net.sent.size();
+  part(0, 1);
+  net.run_for(seconds(8));
+  ASSERT_TRUE(servers[0]->group()->refresh(net.now()));
+  net.run_for(seconds(1));
+  node.paused = false;
+  for (std::size_t i = before; i < after; ++i) {
+    const Datagram waiting = net.sent[i];
+    if (waiting.remote.address == servers[1]->host.address())
+      node.on_datagram(net.now(), {waiting.remote, waiting.local, waiting.payload});
+  }
+  EXPECT_EQ(servers[1]->role(), Role::secondary);
+  EXPECT_FALSE(servers[1]->group()->may_register());
+  heal();
+  EXPECT_TRUE(settle(0));
+}
+
 TEST_F(CoopGroup, SixOfSevenDieOneAfterTheOther) {
   make(7);
   start_all();
