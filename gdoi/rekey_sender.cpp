@@ -209,6 +209,7 @@ void RekeySender::round(TimePoint now, Rekey& rekey) {
   if (!store_seqs(now, rekey, seq_before, sent_before)) return;
   --rekey.rounds_left;
   ++rekey.rounds_done;
+  rekey.last_round = now;
   const RekeyPolicy& policy = state_.policy().rekey;
   rekey.next = now + (rekey.rounds_left != 0 ? policy.retransmit_interval
                       : rekey.acknowledged   ? policy.acknowledge_wait
@@ -341,9 +342,25 @@ Status RekeySender::on_ack(TimePoint now, const ike::Header& header, const Datag
 
 // ---- time ---------------------------------------------------------------------------------------
 
+/// Two that are repeated at one moment, round after round, may overtake each other on the way, and
+/// a member refuses the one with the lower SEQ each time: the later one keeps a distance.
+TimePoint RekeySender::clear_of_others(const Rekey& rekey) const {
+  const Duration distance =
+      std::min<Duration>(state_.policy().rekey.retransmit_interval / 4, std::chrono::seconds{1});
+  TimePoint clear{};
+  for (const Rekey& other : rekeys_)
+    if (other.id != rekey.id && other.under == rekey.under && other.rounds_done != 0)
+      clear = std::max(clear, other.last_round + distance);
+  return rekey.rounds_done == 0 ? TimePoint{} : clear;
+}
+
 void RekeySender::on_timer(TimePoint now) {
   for (Rekey& rekey : rekeys_) {
     if (rekey.next > now) continue;
+    if (const TimePoint clear = clear_of_others(rekey); rekey.rounds_left != 0 && clear > now) {
+      rekey.next = clear;
+      continue;
+    }
     if (rekey.rounds_left != 0 && !everybody_answered(rekey) && rekey.under->kek.expires > now) {
       round(now, rekey);
     }

@@ -68,6 +68,7 @@ class RekeySender {
     std::vector<std::pair<std::uint32_t, std::size_t>> sent;  ///< SEQ and index of its plan
     unsigned rounds_left = 0, rounds_done = 0;
     TimePoint started;
+    TimePoint last_round{};
     TimePoint next = never;     ///< the next round, or the verdict
     bool acknowledged = false;  ///< are acknowledgements asked for?
     bool to_ours = false;
@@ -89,6 +90,7 @@ class RekeySender {
 
   Status start(TimePoint now, PushPlan whole, std::shared_ptr<RekeySa> under, std::string_view why,
                bool to_ours);
+  [[nodiscard]] TimePoint clear_of_others(const Rekey& rekey) const;
   [[nodiscard]] PushContext context(TimePoint now, bool to_ours) const;
   [[nodiscard]] Result<std::vector<std::uint32_t>> take_seqs(TimePoint now, const RekeySa& under,
                                                              std::size_t count) const;

@@ -90,6 +90,30 @@ TEST_F(Push, the_kek_is_replaced_under_the_old_one_and_seq_starts_over) {
   EXPECT_TRUE(member.host->refusals.empty()) << log();
 }
 
+// What is sent at one moment may be overtaken, and a lower SEQ is refused: not in every round.
+TEST_F(Push, rekeys_that_are_under_way_together_are_not_repeated_at_one_moment) {
+  auto policy = default_policy();
+  policy.rekey.retransmit_interval = 4s;
+  policy.rekey.retransmit_number = 3;
+  Server& server = add_server("10.9.0.2", policy);
+  add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  net.fate = [](const Datagram& datagram) { return is_push(datagram) ? Fate{0} : Fate{}; };
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(3900ms);
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(200ms);
+  std::size_t before = sent(ExchangeType::groupkey_push).size();
+  const std::size_t first = before;
+  for (int i = 0; i < 40; ++i) {
+    net.run_for(500ms);
+    const std::size_t now = sent(ExchangeType::groupkey_push).size();
+    EXPECT_LE(now - before, 1u) << i;
+    before = now;
+  }
+  EXPECT_EQ(before - first, 6u) << "three rounds of each";
+}
+
 std::set<std::uint16_t> windows(const dataplane::Snapshot& snapshot) {
   std::set<std::uint16_t> found;
   for (const auto& sa : snapshot.sas) {
