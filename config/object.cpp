@@ -282,6 +282,7 @@ std::optional<std::size_t> Object::choice_index(
     return std::nullopt;
   }
   std::vector<std::string_view> all;
+  all.reserve(names.size());
   for (const auto& name : names) all.push_back(name.first);
   const std::string_view near = did_you_mean(word, all);
   reject(key, fmt::format("one of {}", quoted_list(names, false)),

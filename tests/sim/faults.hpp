@@ -107,7 +107,7 @@ class Faults {
   unsigned variant_ = 0;
   TimePoint quiet_until_{};  ///< nothing new goes wrong until then
   std::map<std::size_t, SimStore::Image> images_;
-  std::set<std::size_t> attended_;  ///< servers that are being wiped
+  std::set<std::size_t> attended_;     ///< servers that are being wiped
   std::optional<std::uint64_t> trap_;  ///< the filter that waits for a primary's rekey
 };
 
