@@ -113,7 +113,10 @@ void Host::boot() {
   // The monotonic clock goes on if only the program was down, and begins again with the machine.
   const auto drawn = TimePoint(prng_.between(Duration(0), std::chrono::hours(1000)));
   const bool first = boot_ == 1, stayed_on = !first && store.has_witness();
-  const auto begun = TimePoint(drawn.time_since_epoch() % std::chrono::minutes(1));
+  // A machine has not run for longer than its program has been gone.
+  const Duration off = outside.scheduler.now() - crashed_at_;
+  const TimePoint begun{
+      std::min<Duration>(drawn.time_since_epoch() % std::chrono::minutes(1), off)};
   clock.restart(first ? drawn : stayed_on ? clock.now() : begun, options_.drift_ppm);
   armed_ = never;
   spins_ = 0;
