@@ -74,6 +74,9 @@ Status Group::may_register() const {
     return fail(coop_no_epoch, "still looking for the other key servers");
   const Epoch* current = epoch();
   if (current == nullptr) return fail(coop_no_epoch);
+  // By a guess that is behind, keys are not over yet that are.
+  if (time_.is_estimate())
+    return fail(coop_no_epoch, "how much time has passed is a guess until there is a primary");
   if (role_ != Role::secondary) return {};
   for (const Peer& peer : peers_) {
     if (followed_ != peer.end.address) continue;

@@ -101,6 +101,35 @@ TEST_F(CoopFaults, AWipedServerDoesNotTurnTheGroupsClockBack) {
   EXPECT_EQ(key(0), key(1));
 }
 
+TEST_F(CoopFaults, NobodyRegistersByAGuessOfTheTime) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(107));
+  const std::uint64_t before = pseudotime(0);
+  const TimePoint down = net.now();
+  for (auto& server : servers) server->crash();
+  servers[1]->host.store = MemoryStore();
+  start_all();
+  const auto is_behind = [&](std::size_t i) {
+    const auto since = std::chrono::duration_cast<milliseconds>(net.now() - down).count();
+    return pseudotime(i) + 1000 < before + static_cast<std::uint64_t>(since);
+  };
+  bool guessed = false;
+  const bool settled = net.run_until(
+      [&] {
+        for (const std::size_t i : {0u, 1u}) {
+          const coop::Group& group = *servers[i]->group();
+          guessed = guessed || (group.epoch() != nullptr && is_behind(i));
+          EXPECT_FALSE(group.may_register() && is_behind(i)) << i;
+        }
+        return testing::Test::HasFailure() || (one_primary(0) && agree() && everybody_registers());
+      },
+      seconds(30));
+  EXPECT_TRUE(settled);
+  EXPECT_TRUE(guessed) << "with keys, before it knew the time";
+}
+
 TEST_F(CoopFaults, AWallClockThatStepsWhileAllAreDownMovesNoTime) {
   make(2);
   start_all();
