@@ -376,6 +376,24 @@ void TrafficOracle::on_installed(const Host& host, const dataplane::Snapshot& sn
   for (const auto& sa : snapshot.sas) held.insert(sa.spi);
 }
 
+/// One side of a partition deletes all keys, and says so more than once: a member that has
+/// meanwhile registered with the other side obeys, and reads that side's keys no longer. What every
+/// server that is up goes on with, no Delete can take.
+void TrafficOracle::on_event(const Host& host, const Event& event) {
+  if (event.kind != &gdoi::events::gm_delete || group_.servers() == 1) return;
+  const bool everything = std::ranges::any_of(event.fields, [](const auto& field) {
+    return field.first == "kek" && field.second == "yes";
+  });
+  if (!everything) return;
+  for (std::size_t i = 0; i < group_.servers(); ++i) {
+    const auto* status = group_.server_status(i);
+    if (status == nullptr) continue;
+    std::erase_if(held_[&host], [&](std::uint32_t spi) {
+      return std::ranges::none_of(status->teks, [&](const auto& tek) { return tek.spi == spi; });
+    });
+  }
+}
+
 /// Anti-replay by time promises nothing within the window, and everything when it is over.
 void TrafficOracle::on_replay(const Host& at, const EspPacket& packet, Fate fate) {
   if (fate != Fate::accepted || group_.time_bent()) return;

@@ -147,6 +147,7 @@ class TrafficOracle final : public Observer {
       : group_(group), lifetimes_(lifetimes) {}
   void on_boot(const Host& host) override { held_.erase(&host); }
   void on_crash(const Host& host) override { held_.erase(&host); }
+  void on_event(const Host& host, const Event& event) override;
   void on_installed(const Host& host, const dataplane::Snapshot& snapshot) override;
   void on_packet_done(const Host& at, const EspPacket& packet, Fate fate) override;
   void on_replay(const Host& at, const EspPacket& packet, Fate fate) override;
