@@ -414,7 +414,9 @@ std::string Group::describe() {
     ++meant;
     text += describe_member(i, *primary, newest);
   }
-  if (!text.empty() || servers() == 1) return text;
+  if (!text.empty()) return text;
+  // Who was taken off a list since its answers were lost holds all keys, and hears of no other ones
+  // before it registers again, in time for the end of those.
   for (std::size_t i = 0; i < servers(); ++i) {
     const auto& listed = server_status(i)->members;
     if (listed.size() > meant)

@@ -23,6 +23,10 @@ INSTANTIATE_TEST_SUITE_P(Sim, Swarm, testing::Range<std::uint64_t>(1, 31));
 /// for a moment after they have registered.
 INSTANTIATE_TEST_SUITE_P(Nonces, Swarm, testing::Values(2531, 2602, 2695, 2825));
 
+/// What long runs have found. 1474: members that the key server took off its list, since it had
+/// lost their answers, and that had all of its keys.
+INSTANTIATE_TEST_SUITE_P(Found, Swarm, testing::Values(1474));
+
 TEST(Repeatable, TheSameSeedGivesTheSameLog) {
   for (const std::uint64_t seed : {101, 102, 103, 104}) {
     const auto outcome = run_twice(RunOptions::draw(seed));
