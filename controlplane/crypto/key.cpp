@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 #include <fmt/format.h>
-#include <mutex>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/ecdsa.h>
@@ -25,22 +24,6 @@ using Bio = std::unique_ptr<BIO, decltype(&BIO_free_all)>;
 
 std::shared_ptr<EVP_PKEY> own(EVP_PKEY* key) {
   return {key, EVP_PKEY_free};
-}
-
-/// Where a private key keeps its public one: to make that costs as much as a signature's check, and
-/// every rekey asks for it.
-int public_part_index() {
-  constexpr auto copied = [](CRYPTO_EX_DATA*, const CRYPTO_EX_DATA*, void** from, int, long,
-                             void*) {
-    if (*from != nullptr) EVP_PKEY_up_ref(static_cast<EVP_PKEY*>(*from));
-    return 1;
-  };
-  constexpr auto freed = [](void*, void* part, CRYPTO_EX_DATA*, int, long, void*) {
-    EVP_PKEY_free(static_cast<EVP_PKEY*>(part));
-  };
-  static const int index =
-      CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_EVP_PKEY, 0, nullptr, nullptr, copied, freed);
-  return index;
 }
 
 const EVP_MD* evp(Hash hash) {
@@ -296,15 +279,8 @@ std::size_t PrivateKey::bits() const {
 }
 
 PublicKey PrivateKey::public_key() const {
-  static std::mutex mutex;  // copies in other threads share the key
-  const std::lock_guard lock(mutex);
-  const int index = public_part_index();
-  if (auto* kept = static_cast<EVP_PKEY*>(EVP_PKEY_get_ex_data(key_.get(), index)))
-    return PublicKey::share(kept);
   // A copy without the private part, so that a public key never carries more than it says.
-  auto made = PublicKey::from_spki(PublicKey::share(key_.get()).spki()).value();
-  if (EVP_PKEY_set_ex_data(key_.get(), index, made.handle()) == 1) EVP_PKEY_up_ref(made.handle());
-  return made;
+  return PublicKey::from_spki(PublicKey::share(key_.get()).spki()).value();
 }
 
 Result<Bytes> PrivateKey::sign(SignatureForm form, Hash hash, ByteView digest) const {

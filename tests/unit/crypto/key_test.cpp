@@ -43,19 +43,6 @@ TEST(Key, EcdsaIsConcatenatedAtFixedSize) {
   }
 }
 
-// It is made once and kept with the private key, but is no part of it.
-TEST(Key, ThePublicKeyOutlivesThePrivateOne) {
-  auto key = std::optional(PrivateKey::generate_ec(KeyType::ecdsa_p256).value());
-  const PublicKey once = key->public_key(), again = std::optional(*key)->public_key();
-  EXPECT_EQ(once.handle(), again.handle());
-  EXPECT_FALSE(PrivateKey::share(once.handle()).to_pem({}));
-  const Bytes hashed = digest(Hash::sha256, {as_bytes("message")});
-  const Bytes signature =
-      key->sign(SignatureForm::ecdsa_concatenated, Hash::sha256, hashed).value();
-  key.reset();
-  EXPECT_TRUE(once.verify(SignatureForm::ecdsa_concatenated, Hash::sha256, hashed, signature));
-}
-
 TEST(Key, PemWithAndWithoutPassphrase) {
   const PrivateKey key = PrivateKey::generate_ec(KeyType::ecdsa_p256).value();
   const Secret passphrase = Secret::of_text("long enough");
