@@ -65,17 +65,6 @@ std::optional<Lease> split(Lease& lease, const IpAddress& to, std::uint32_t leas
   return Lease{lease.sid_epoch, first, give, first, to, first};
 }
 
-std::optional<std::pair<Lease, Lease>> find_overlap(std::span<const Lease> leases) {
-  for (std::size_t i = 0; i < leases.size(); ++i) {
-    for (std::size_t j = i + 1; j < leases.size(); ++j) {
-      const Lease &a = leases[i], &b = leases[j];
-      if (a.sid_epoch == b.sid_epoch && a.first < b.end() && b.first < a.end())
-        return std::pair(a, b);
-    }
-  }
-  return std::nullopt;
-}
-
 std::uint32_t reservation(const Lease& lease) {
   return std::clamp<std::uint32_t>(lease.count / 64, 1, reservation_max);
 }

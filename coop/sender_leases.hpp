@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "controlplane/base/address.hpp"
@@ -36,8 +35,6 @@ struct Lease {
 /// Empty if there is too little to give.
 [[nodiscard]] std::optional<Lease> split(Lease& lease, const IpAddress& to,
                                          std::uint32_t least = 0);
-/// Two leases of one SID epoch that overlap.
-[[nodiscard]] std::optional<std::pair<Lease, Lease>> find_overlap(std::span<const Lease> leases);
 /// How many ids to reserve at once out of a lease: few enough that restarts waste little, enough
 /// that a registration storm does not wait for each.
 [[nodiscard]] std::uint32_t reservation(const Lease& lease);

@@ -14,6 +14,14 @@ class Change : public GdoiDialogue {
     for (const auto& entry : entries) out.push_back(entry.text());
     return out;
   }
+  /// Half a second, of the next registration.
+  void hold_up_message_4() {
+    net.fate = [pulls = 0](const Datagram& datagram) mutable {
+      const auto header = ike::Header::parse(datagram.payload);
+      const bool is_pull = header && header->exchange == ExchangeType::groupkey_pull;
+      return is_pull && ++pulls == 4 ? Fate{1, 500ms, {}} : Fate{};
+    };
+  }
 };
 
 // ---- policy -------------------------------------------------------------------------------------
@@ -503,13 +511,7 @@ TEST_F(Change, a_pull_that_races_a_push_keeps_the_higher_seq) {
   Member& member = add_member("10.9.0.1");
   ASSERT_TRUE(register_all());
   // Message 4 of a second registration is held up; a rekey overtakes it.
-  std::size_t pulls = 0;
-  net.fate = [&](const Datagram& datagram) {
-    const auto header = ike::Header::parse(datagram.payload);
-    const bool is_pull = header && header->exchange == ExchangeType::groupkey_pull;
-    if (is_pull && ++pulls == 4) return Fate{1, 500ms, {}};
-    return Fate{};
-  };
+  hold_up_message_4();
   ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
   net.run_for(100ms);
   ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
@@ -528,13 +530,7 @@ TEST_F(Change, a_pull_that_a_new_policy_overtakes_is_begun_again) {
   Server& server = add_server("10.9.0.2", policy);
   Member& member = add_member("10.9.0.1");
   ASSERT_TRUE(register_all());
-  std::size_t pulls = 0;
-  net.fate = [&](const Datagram& datagram) {
-    const auto header = ike::Header::parse(datagram.payload);
-    const bool is_pull = header && header->exchange == ExchangeType::groupkey_pull;
-    if (is_pull && ++pulls == 4) return Fate{1, 500ms, {}};
-    return Fate{};
-  };
+  hold_up_message_4();
   ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
   net.run_for(100ms);
   policy.sas.push_back(policy.sas[0]);
