@@ -93,7 +93,7 @@ SaKeys::SaKeys(IMB_MGR& manager, const Sa& sa) {
   std::memset(static_cast<void*>(this), 0, sizeof *this);
   const SuiteShape& shape = shape_of(sa.suite);
   const std::uint8_t* key = sa.cipher_key.view().data();
-  code = code_of(manager, sa.suite);
+  code = code_of(sa.suite);
   if (shape.aead) {
     std::memcpy(&salt, sa.salt.view().data(), sizeof salt);
     switch (shape.cipher_key) {
@@ -117,7 +117,7 @@ SaKeys::~SaKeys() {
   OPENSSL_cleanse(static_cast<void*>(this), sizeof *this);
 }
 
-SuiteCode code_of(const IMB_MGR& manager, Suite suite) {
+SuiteCode code_of(Suite suite) {
   const SuiteShape& shape = shape_of(suite);
   SuiteCode code;
   code.suite = suite;
@@ -126,42 +126,32 @@ SuiteCode code_of(const IMB_MGR& manager, Suite suite) {
   code.iv = shape.iv;
   code.icv = shape.icv;
   code.block = shape.block;
-  if (!shape.aead) {
-    code.hash = hash_of(shape);
-    return code;
-  }
-  switch (shape.cipher_key) {
-    case 16:
-      code.gcm_encrypt = manager.gcm128_enc;
-      code.gcm_decrypt = manager.gcm128_dec;
-      break;
-    case 24:
-      code.gcm_encrypt = manager.gcm192_enc;
-      code.gcm_decrypt = manager.gcm192_dec;
-      break;
-    default:
-      code.gcm_encrypt = manager.gcm256_enc;
-      code.gcm_decrypt = manager.gcm256_dec;
-  }
+  if (!shape.aead) code.hash = hash_of(shape);
   return code;
+}
+
+GcmCalls gcm_of(const IMB_MGR& manager, std::uint8_t key_size) {
+  switch (key_size) {
+    case 16:
+      return {manager.gcm128_enc, manager.gcm128_dec};
+    case 24:
+      return {manager.gcm192_enc, manager.gcm192_dec};
+    default:
+      return {manager.gcm256_enc, manager.gcm256_dec};
+  }
 }
 
 Result<std::unique_ptr<Cipher>> Cipher::create() {
   std::unique_ptr<Cipher> cipher(new Cipher);
-  cipher->manager_.reset(alloc_mb_mgr(0));
   if (!cipher->manager_) return fail(no_multi_buffer, "no memory");
-  init_mb_mgr_auto(cipher->manager_.get(), nullptr);
   if (imb_get_errno(cipher->manager_.get()) != 0 ||
       (cipher->manager_->features & IMB_FEATURE_AESNI) == 0)
     return fail(no_multi_buffer);
   constexpr std::uint64_t sha_on_avx2 = IMB_FEATURE_AVX2 | IMB_FEATURE_SHANI;
   if (cipher->manager_->used_arch == IMB_ARCH_AVX512 &&
       (cipher->manager_->features & sha_on_avx2) == sha_on_avx2) {
-    cipher->sha_ni_.reset(alloc_mb_mgr(0));
-    if (cipher->sha_ni_) {
-      init_mb_mgr_avx2(cipher->sha_ni_.get());
-      cipher->measure_sha256();
-    }
+    cipher->sha_ni_ = cipher->library_->avx2();
+    if (cipher->sha_ni_) cipher->measure_sha256();
   }
   std::array<std::uint8_t, 16> key;
   if (RAND_priv_bytes(key.data(), static_cast<int>(key.size())) != 1)
@@ -227,11 +217,11 @@ void Cipher::make_cbc_ivs(std::uint8_t* ivs, unsigned n) {
 namespace {
 
 /// Packets of one SA, as many as follow each other; returns their number.
-unsigned seal_gcm(const CryptoItem* items, unsigned n) {
+unsigned seal_gcm(const IMB_MGR& manager, const CryptoItem* items, unsigned n) {
   gcm_context_data context;
   alignas(16) std::array<std::uint8_t, 16> nonce;
   const SaKeys* const keys = items->keys;
-  const auto encrypt = keys->code.gcm_encrypt;
+  const auto encrypt = gcm_of(manager, keys->code.key_size).encrypt;
   const std::uint32_t salt = keys->salt;
   unsigned i = 0;
   do {
@@ -244,12 +234,12 @@ unsigned seal_gcm(const CryptoItem* items, unsigned n) {
   return i;
 }
 
-unsigned open_gcm(const CryptoItem* items, unsigned n, bool* ok) {
+unsigned open_gcm(const IMB_MGR& manager, const CryptoItem* items, unsigned n, bool* ok) {
   gcm_context_data context;
   alignas(16) std::array<std::uint8_t, 16> nonce;
   alignas(16) std::array<std::uint8_t, 16> tag;
   const SaKeys* const keys = items->keys;
-  const auto decrypt = keys->code.gcm_decrypt;
+  const auto decrypt = gcm_of(manager, keys->code.key_size).decrypt;
   const std::uint32_t salt = keys->salt;
   unsigned i = 0;
   do {
@@ -418,13 +408,13 @@ void by_suite(const CryptoItem* items, unsigned n, const Run& run, const Batch& 
 
 void Cipher::seal(const CryptoItem* items, unsigned n) {
   by_suite(
-      items, n, [&](unsigned i) { return seal_gcm(items + i, n - i); },
+      items, n, [&](unsigned i) { return seal_gcm(*manager_, items + i, n - i); },
       [&](const SuiteCode& code) { return seal_cbc(items, n, code); });
 }
 
 void Cipher::open(const CryptoItem* items, unsigned n, bool* ok) {
   by_suite(
-      items, n, [&](unsigned i) { return open_gcm(items + i, n - i, ok + i); },
+      items, n, [&](unsigned i) { return open_gcm(*manager_, items + i, n - i, ok + i); },
       [&](const SuiteCode& code) { return open_cbc(items, n, code, ok); });
 }
 

@@ -10,6 +10,7 @@
 #include "controlplane/base/result.hpp"
 #include "dataplane/api/snapshot.hpp"
 #include "dataplane/burst.hpp"
+#include "dataplane/multi_buffer.hpp"
 
 namespace cohort::dataplane {
 
@@ -22,13 +23,18 @@ struct SuiteCode {
   std::uint8_t icv = 0;
   std::uint8_t block = 0;
   IMB_HASH_ALG hash = IMB_AUTH_NULL;
-  aes_gcm_enc_dec_t gcm_encrypt = nullptr;
-  aes_gcm_enc_dec_t gcm_decrypt = nullptr;
 };
 [[nodiscard]] constexpr std::uint32_t suite_bit(Suite suite) {
   return 1u << static_cast<unsigned>(suite);
 }
-[[nodiscard]] SuiteCode code_of(const IMB_MGR& manager, Suite suite);
+[[nodiscard]] SuiteCode code_of(Suite suite);
+
+/// The direct calls for AES-GCM of a manager's copy of IPsec-MB, which are that worker's own.
+struct GcmCalls {
+  aes_gcm_enc_dec_t encrypt;
+  aes_gcm_enc_dec_t decrypt;
+};
+[[nodiscard]] GcmCalls gcm_of(const IMB_MGR& manager, std::uint8_t key_size);
 
 /// An SA's keys as IPsec-MB wants them, made once when the SA is installed. Zeroized when it goes.
 /// The GCM tables belong to the manager's CPU architecture: the same in one process.
@@ -62,7 +68,8 @@ struct CryptoItem {
   std::uint32_t place;  ///< the caller's own
 };
 
-/// A worker's crypto engine: one IPsec-MB manager, called directly. Not shared between threads.
+/// A worker's crypto engine: a copy of IPsec-MB and a manager of it, called directly. Not shared
+/// between threads.
 class Cipher {
  public:
   static Result<std::unique_ptr<Cipher>> create();
@@ -88,12 +95,7 @@ class Cipher {
   void make_cbc_ivs(std::uint8_t* ivs, unsigned n);
 
  private:
-  Cipher() = default;
-  struct FreeManager {
-    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
-  };
-  using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
-
+  Cipher() : library_(MultiBuffer::lease()), manager_(library_->best()) {}
   /// Jobs for the items of one CBC suite that are among `n`: order_ says whose each is.
   unsigned fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
                      Direction direction);
@@ -104,10 +106,11 @@ class Cipher {
   void measure_sha256();
   IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
 
-  Manager manager_;
+  std::shared_ptr<const MultiBuffer> library_;
+  MultiBuffer::Manager manager_;
   /// For SHA-256 an AVX2 manager has SHA-NI, which beats AVX512's lanes where texts are short or
   /// few. Null: there is none.
-  Manager sha_ni_;
+  MultiBuffer::Manager sha_ni_;
   struct HashCost {
     float packet, octet;  ///< cycles
   };

@@ -7,18 +7,15 @@
 #include <set>
 
 #include "dataplane/eal.hpp"
+#include "dataplane/multi_buffer.hpp"
 #include "dataplane/port_pair.hpp"
 #include "dataplane/reasons.hpp"
 
 namespace cohort::dataplane {
 
 struct Manager::Parts {
-  struct FreeMultiBuffer {
-    void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
-  };
-
   DataplaneOptions options;
-  std::unique_ptr<IMB_MGR, FreeMultiBuffer> multi_buffer;  ///< for key schedules
+  MultiBuffer::Manager multi_buffer = MultiBuffer::linked().best();  ///< for key schedules
   std::vector<std::unique_ptr<PortPair>> pairs;
 
   [[nodiscard]] PortPair* find(std::string_view name) const {
@@ -45,9 +42,7 @@ Result<std::unique_ptr<Manager>> Manager::create(DataplaneOptions options) {
   }
   COHORT_CHECK(start_eal(options.eal, pci, worker_cpus));
   auto parts = std::make_unique<Parts>();
-  parts->multi_buffer.reset(alloc_mb_mgr(0));
   if (!parts->multi_buffer) return fail(no_multi_buffer, "no memory");
-  init_mb_mgr_auto(parts->multi_buffer.get(), nullptr);
   parts->options = std::move(options);
   unsigned number = 0;
   for (const PortPairOptions& pair : parts->options.port_pairs) {
@@ -94,6 +89,12 @@ std::vector<std::string> Manager::advice() const {
   if ((parts_->multi_buffer->features & (IMB_FEATURE_VAES | IMB_FEATURE_VPCLMULQDQ)) !=
       (IMB_FEATURE_VAES | IMB_FEATURE_VPCLMULQDQ))
     sentences.emplace_back("the CPU has no VAES and VPCLMULQDQ: AES-GCM runs at half speed");
+  if (const unsigned crowded = MultiBuffer::crowded(); crowded > 0)
+    sentences.push_back(fmt::format(
+        "{} workers share copies of IPsec-MB, and with AES-GCM slow each other down: the C library "
+        "loads no more; start with GLIBC_TUNABLES=glibc.rtld.nns=16 in the environment, and with "
+        "16 workers at most",
+        crowded));
   for (const auto& pair : parts_->pairs)
     for (std::string& sentence : pair->advice()) sentences.push_back(std::move(sentence));
   return sentences;

@@ -13,7 +13,7 @@ namespace cohort::dataplane {
 
 SaState::SaState(IMB_MGR& manager, const Sa& sa, unsigned workers, std::uint32_t mtu)
     : spi_(sa.spi),
-      code_(code_of(manager, sa.suite)),
+      code_(code_of(sa.suite)),
       checks_(sa.replay),
       by_time_(sa.replay == ReplayKind::time),
       time_window_ms_(by_time_ ? sa.replay_window : std::uint16_t{0}),

@@ -9,15 +9,14 @@
 namespace cohort::perf {
 
 Limit::Limit(const dataplane::Sa& sa, unsigned sas, bool encrypt,
-             std::span<const std::uint32_t> inner_sizes)
-    : encrypt_(encrypt), manager_(alloc_mb_mgr(0)) {
-  init_mb_mgr_auto(manager_, nullptr);
-  code_ = dataplane::code_of(*manager_, sa.suite);
+             std::span<const std::uint32_t> inner_sizes,
+             std::shared_ptr<const dataplane::MultiBuffer> library)
+    : encrypt_(encrypt), library_(std::move(library)), manager_(library_->best()) {
+  code_ = dataplane::code_of(sa.suite);
   for (unsigned i = 0; i < sas; ++i)
     keys_.push_back(std::make_unique<dataplane::SaKeys>(*manager_, sa));
   if (code_.hash == IMB_AUTH_HMAC_SHA_256 && manager_->used_arch == IMB_ARCH_AVX512) {
-    second_ = alloc_mb_mgr(0);
-    init_mb_mgr_avx2(second_);
+    second_ = library_->avx2();
   }
   for (const std::uint32_t size : inner_sizes)
     text_.push_back((size + 2 + code_.block - 1) / code_.block * code_.block);
@@ -30,14 +29,13 @@ Limit::Limit(const dataplane::Sa& sa, unsigned sas, bool encrypt,
 }
 
 Limit::~Limit() {
-  free_mb_mgr(manager_);
-  if (second_ != nullptr) free_mb_mgr(second_);
   std::free(buffers_);
 }
 
 void Limit::run_gcm() {
   gcm_context_data context;
-  const auto call = encrypt_ ? code_.gcm_encrypt : code_.gcm_decrypt;
+  const dataplane::GcmCalls calls = dataplane::gcm_of(*manager_, code_.key_size);
+  const auto call = encrypt_ ? calls.encrypt : calls.decrypt;
   for (unsigned i = 0; i < packets(); ++i) {
     std::uint8_t* esp = buffer(i);
     std::uint8_t* text = esp + 16;

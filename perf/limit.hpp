@@ -17,7 +17,8 @@ class Limit {
  public:
   /// As many SAs as the pipeline has, whose keys take turns.
   Limit(const dataplane::Sa& sa, unsigned sas, bool encrypt,
-        std::span<const std::uint32_t> inner_sizes);
+        std::span<const std::uint32_t> inner_sizes,
+        std::shared_ptr<const dataplane::MultiBuffer> library = dataplane::MultiBuffer::lease());
   ~Limit();
   Limit(const Limit&) = delete;
   Limit& operator=(const Limit&) = delete;
@@ -35,8 +36,9 @@ class Limit {
   [[nodiscard]] std::uint8_t* buffer(unsigned i) { return buffers_ + i * stride; }
 
   bool encrypt_;
-  IMB_MGR* manager_;
-  IMB_MGR* second_ = nullptr;
+  std::shared_ptr<const dataplane::MultiBuffer> library_;
+  dataplane::MultiBuffer::Manager manager_;
+  dataplane::MultiBuffer::Manager second_;
   dataplane::SuiteCode code_;
   std::vector<std::unique_ptr<dataplane::SaKeys>> keys_;
   std::uint8_t* buffers_;

@@ -1,5 +1,6 @@
 #include "perf/loop.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
 #include <rte_ring.h>
@@ -45,10 +46,9 @@ Loop::Loop(const Options& options, const std::string& directory) : options_(opti
   pair.outside = ring_device_;
   pair.workers.assign(options.workers, std::nullopt);
   DataplaneOptions dataplane;
-  dataplane.mbufs_per_pair = 8191 * options.workers;
+  dataplane.mbufs_per_pair = 8191 * std::min(options.workers, 2u);
   dataplane.start_workers = false;
-  keys_ = Cipher::create().value();
-  auto made = PortPair::create(pair, dataplane, keys_->manager(), number++);
+  auto made = PortPair::create(pair, dataplane, *keys_, number++);
   if (!made) throw std::runtime_error(made.error().text());
   pair_ = std::move(*made);
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/multi_buffer.hpp"
 #include "dataplane/port_pair.hpp"
 #include "perf/traffic.hpp"
 
@@ -33,7 +34,7 @@ class Loop {
 
  private:
   Options options_;
-  std::unique_ptr<dataplane::Cipher> keys_;
+  dataplane::MultiBuffer::Manager keys_ = dataplane::MultiBuffer::linked().best();
   std::string ring_device_;
   std::unique_ptr<dataplane::PortPair> pair_;
 };

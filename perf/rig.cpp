@@ -80,7 +80,7 @@ void Rig::make_policy(const Options& options) {
     sa.replay = options.replay;
     // The source repeats what it has for as long as a measurement takes.
     sa.replay_window = options.replay == ReplayKind::time ? 60'000 : options.replay_window;
-    sas_.push_back(std::make_shared<SaState>(keys_->manager(), sa, 1, 1600));
+    sas_.push_back(std::make_shared<SaState>(*keys_, sa, 1, 1600));
     sas_.back()->assign_senders(sa);
   }
   policy_ = need(compile_policy(snapshot, sas_, fmt::format("bench{}-", next_number())));
@@ -113,7 +113,7 @@ std::vector<Bytes> Rig::sealed(const std::vector<Bytes>& clear, rte_mempool& poo
 }
 
 Rig::Rig(const Options& options, rte_mempool& pool, const std::string& directory)
-    : keys_(need(Cipher::create())), lap_(static_cast<unsigned>(options.inner_sizes.size())) {
+    : lap_(static_cast<unsigned>(options.inner_sizes.size())) {
   make_policy(options);
   std::vector<Bytes> frames = clear_frames(options.inner_sizes, options.ip, options.sas);
   if (!options.encrypt) frames = sealed(frames, pool);

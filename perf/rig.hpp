@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/multi_buffer.hpp"
 #include "dataplane/ports.hpp"
 #include "dataplane/worker.hpp"
 #include "perf/traffic.hpp"
@@ -47,7 +48,7 @@ class Rig {
   std::vector<Bytes> sealed(const std::vector<Bytes>& clear, rte_mempool& pool);
 
   dataplane::WorkerCounters counters_;
-  std::unique_ptr<dataplane::Cipher> keys_;
+  dataplane::MultiBuffer::Manager keys_ = dataplane::MultiBuffer::linked().best();
   std::vector<std::shared_ptr<dataplane::SaState>> sas_;
   std::unique_ptr<dataplane::CompiledPolicy> policy_;
   std::unique_ptr<dataplane::Port> source_;

@@ -45,7 +45,6 @@ Lab::Lab(PipelineOptions options, unsigned workers, unsigned worker)
       SOCKET_ID_ANY);
   if (pool_ == nullptr) throw std::runtime_error("no packet memory");
   pipeline_ = Pipeline::create(options_, worker, *pool_, counters_).value();
-  keys_ = Cipher::create().value();
 }
 
 Lab::~Lab() {
@@ -66,7 +65,7 @@ void Lab::apply(const Snapshot& snapshot) {
         states_, [&](const auto& s) { return s->spi() == sa.spi && s->same_key(sa); });
     states.push_back(old != states_.end()
                          ? *old
-                         : std::make_shared<SaState>(keys_->manager(), sa, workers_, options_.mtu));
+                         : std::make_shared<SaState>(*keys_, sa, workers_, options_.mtu));
     states.back()->follow(sa);
   }
   states_ = states;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/api/snapshot.hpp"
+#include "dataplane/multi_buffer.hpp"
 #include "dataplane/pipeline.hpp"
 #include "tests/packets/packet.hpp"
 #include "tests/packets/reference_esp.hpp"
@@ -61,7 +62,7 @@ class Lab {
   rte_mempool* pool_ = nullptr;
   dataplane::WorkerCounters counters_;
   std::unique_ptr<dataplane::Pipeline> pipeline_;
-  std::unique_ptr<dataplane::Cipher> keys_;
+  dataplane::MultiBuffer::Manager keys_ = dataplane::MultiBuffer::linked().best();
   std::vector<std::shared_ptr<dataplane::SaState>> states_;
   std::vector<std::unique_ptr<dataplane::CompiledPolicy>> policies_;
 };

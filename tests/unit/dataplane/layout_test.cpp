@@ -4,6 +4,7 @@
 #include "dataplane/cipher.hpp"
 #include "dataplane/counters.hpp"
 #include "dataplane/flow_cache.hpp"
+#include "dataplane/multi_buffer.hpp"
 #include "dataplane/sa_state.hpp"
 #include "dataplane/worker.hpp"
 #include "tests/packets/lab.hpp"
@@ -56,6 +57,34 @@ TEST(Layout, WindowsAndCountersOfWorkersShareNoLine) {
         EXPECT_TRUE(seen.insert(one).second) << "worker " << i << ", window " << window;
     }
   }
+}
+
+/// Each copy of IPsec-MB has its own variable for errors, which GCM calls write for each packet.
+TEST(Layout, WorkersCallCopiesOfIpsecMbOfTheirOwn) {
+  std::vector<std::unique_ptr<Cipher>> workers;
+  std::set<aes_gcm_enc_dec_t> called;
+  for (unsigned i = 0; i < 8; ++i) {
+    workers.push_back(Cipher::create().value());
+    const GcmCalls calls = gcm_of(workers.back()->manager(), 16);
+    EXPECT_TRUE(called.insert(calls.encrypt).second);
+    EXPECT_TRUE(called.insert(calls.decrypt).second);
+  }
+  EXPECT_EQ(MultiBuffer::crowded(), 0u);
+  // A worker that ends leaves its copy to the next.
+  workers.erase(workers.begin() + 2);
+  workers.push_back(Cipher::create().value());
+  EXPECT_FALSE(called.insert(gcm_of(workers.back()->manager(), 16).encrypt).second);
+  EXPECT_EQ(MultiBuffer::crowded(), 0u);
+}
+
+TEST(Layout, WorkersBeyondTheLastCopyShareAndSaySo) {
+  std::vector<std::shared_ptr<const MultiBuffer>> leases;
+  for (unsigned i = 0; i < 17; ++i) leases.push_back(MultiBuffer::lease());
+  EXPECT_GE(MultiBuffer::crowded(), 2u);
+  const std::set<const MultiBuffer*> copies{leases[0].get(), leases[8].get(), leases[16].get()};
+  for (const MultiBuffer* copy : copies) EXPECT_NE(copy->best(), nullptr);
+  leases.clear();
+  EXPECT_EQ(MultiBuffer::crowded(), 0u);
 }
 
 }  // namespace
