@@ -15,6 +15,8 @@ using std::chrono::seconds;
 constexpr seconds remember_answer{120};
 // How long an SA that was re-keyed stays for the exchanges under it.
 constexpr seconds superseded_life{30};
+// Who begins one from a timer has heard of its end when the next timer is over, not this one.
+constexpr std::chrono::milliseconds stillborn_life{1};
 // SAs that one identity may have at once as initiator: two during a re-key, some more for restarts.
 constexpr std::size_t established_max_of_peer = 16;
 // A network (an IPv4 /24, an IPv6 /64) may have this part of the half-open ones.
@@ -30,11 +32,13 @@ Bytes digest_of(ByteView message) {
   return crypto::digest(crypto::Hash::sha256, {message});
 }
 
+/// The identity only if it is known: it has been proven then.
 Event about(const EventKind& kind, const Phase1Sa& sa) {
-  return {&kind,
-          {{"peer", sa.info.remote.text()},
-           {"identity", sa.info.peer.id_text},
-           {"role", sa.role == Role::initiator ? "initiator" : "responder"}}};
+  Event event{&kind, {{"peer", sa.info.remote.text()}}};
+  const std::string& identity = sa.info.peer.id_text;
+  if (!identity.empty()) event.fields.emplace_back("identity", identity);
+  event.fields.emplace_back("role", sa.role == Role::initiator ? "initiator" : "responder");
+  return event;
 }
 
 bool waits_for_peer(State state) {
@@ -289,7 +293,7 @@ void Isakmp::Impl::drop(TimePoint now, Phase1Sa& sa, Error why, bool tell_peer) 
 void Isakmp::Impl::schedule(Phase1Sa& sa) {
   TimePoint next = never;
   if (sa.stillborn)
-    next = sa.created;
+    next = sa.created + stillborn_life;
   else if (sa.established())
     next = std::min({sa.info.expires, sa.rekey_at, sa.dpd.deadline(), sa.forget_sent,
                      sa.fragments_until, sa.keepalive_at});

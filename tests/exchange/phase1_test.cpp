@@ -194,6 +194,23 @@ TEST_F(Phase1, wrong_pre_shared_key) {
   EXPECT_EQ(server->observer.last_reason(), ike::undecryptable.name);
 }
 
+TEST_F(Phase1, a_log_line_names_an_identity_once_it_is_proven) {
+  make(options_with({fast_policy(AuthMethod::pre_shared_key)}));
+  ASSERT_TRUE(connect());
+  const Event& up = member->host.events.front();
+  EXPECT_EQ(up.text(),
+            "%IKE-6-PHASE1_UP: phase 1 with a peer is established (peer=10.9.0.2:848, "
+            "identity=10.9.0.2, role=initiator)");
+  const auto elsewhere = Endpoint{IpAddress::parse("10.9.0.77").value(), gdoi_port};
+  (void)member->isakmp->initiate(net.now(), elsewhere);
+  net.run_for(std::chrono::seconds{1});
+  const std::string failed = member->host.events.back().text();
+  EXPECT_EQ(failed.find("%IKE-4-PHASE1_FAILED: phase 1 with a peer could not be established "
+                        "(peer=10.9.0.77:848, role=initiator, reason=no_usable_policy"),
+            0u)
+      << failed;
+}
+
 TEST_F(Phase1, a_key_shared_with_nobody_is_not_offered) {
   make(options_with({fast_policy(AuthMethod::pre_shared_key)}));
   const auto elsewhere = Endpoint{IpAddress::parse("10.9.0.77").value(), gdoi_port};
