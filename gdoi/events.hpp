@@ -85,6 +85,11 @@ inline constexpr EventKind policy_change{"GDOI", Severity::notice, "POLICY_CHANG
                                          "the group's policy was changed"};
 
 // ---- group member -------------------------------------------------------------------------------
+inline constexpr EventKind gm_awaits_credentials{
+    "GDOI", Severity::notice, "GM_AWAITS_CREDENTIALS",
+    "there is neither a certificate nor a pre-shared key yet that a phase 1 policy could use with "
+    "a "
+    "key server; registration begins as soon as there is"};
 inline constexpr EventKind gm_regster{"CRYPTO", Severity::notice, "GM_REGSTER",
                                       "start registration to a key server"};
 inline constexpr EventKind gm_regs_compl{"GDOI", Severity::notice, "GM_REGS_COMPL",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/core.h>
 
+#include "controlplane/ike/reasons.hpp"
 #include "gdoi/events.hpp"
 #include "gdoi/member_claim.hpp"
 #include "gdoi/reasons.hpp"
@@ -18,6 +19,7 @@ constexpr Duration attempt_limit_min = seconds{3};
 constexpr Duration pause = milliseconds{10};             // between attempts, so that none can spin
 constexpr Duration overtaken_pause = milliseconds{200};  // the longest first one; it doubles
 constexpr unsigned overtaken_max = 6;
+constexpr Duration credentials_poll = seconds{1};
 constexpr std::size_t foreign_nonce = 20;  // octets; no claim has this length
 
 /// Errors that another copy of the message could not have.
@@ -86,9 +88,27 @@ Duration MemberGroup::attempt_limit(TimePoint now) const {
   return std::clamp<Duration>(share, std::min(attempt_limit_min, limit), limit);
 }
 
+/// A machine that is being set up: it asks as soon as it is enrolled, and until then no server is
+/// to blame. Once it was registered, missing credentials are a failure like others.
+bool MemberGroup::lacks_credentials() const {
+  return counters_.succeeded == 0 &&
+         std::none_of(options_.servers.begin(), options_.servers.end(),
+                      [&](const Endpoint& server) { return isakmp_.can_initiate(server); });
+}
+
+void MemberGroup::wait_for_credentials(TimePoint now) {
+  if (!awaits_credentials_) report(events::gm_awaits_credentials);
+  awaits_credentials_ = true;
+  last_failure_ = Error(ike::no_usable_policy).text();
+  advance(MemberEvent::all_failed);
+  attempt_at_ = now + credentials_poll;
+}
+
 void MemberGroup::begin_attempt(TimePoint now) {
   attempt_at_ = never;
   attempt_ = {};
+  if (lacks_credentials()) return wait_for_credentials(now);
+  awaits_credentials_ = false;
   const Endpoint& server = options_.servers[server_];
   ++counters_.attempted;
   report(events::gm_regster, {{"server", server.text()}});

@@ -61,6 +61,8 @@ class MemberGroup {
   // Registration (member_group.cpp).
   void advance(MemberEvent event);
   void begin_attempt(TimePoint now);
+  [[nodiscard]] bool lacks_credentials() const;
+  void wait_for_credentials(TimePoint now);
   void begin_pull(TimePoint now, const ike::Phase1Info& info, bool reused);
   void send_pull(TimePoint now, Bytes message);
   void fail_attempt(TimePoint now, const Error& why);
@@ -116,6 +118,7 @@ class MemberGroup {
   UnknownSpiWatch unknown_spis_;
   TimeDoubt time_doubt_;
   bool had_keys_ = false;
+  bool awaits_credentials_ = false;  ///< and has said so
 
   struct PendingAck {
     TimePoint when;

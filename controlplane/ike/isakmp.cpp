@@ -133,6 +133,10 @@ Phase1Id Isakmp::initiate(TimePoint now, const Endpoint& remote) {
   return impl_->begin(now, remote, std::nullopt);
 }
 
+bool Isakmp::can_initiate(const Endpoint& remote) const {
+  return !usable_policies(impl_->world, impl_->options, remote.address).empty();
+}
+
 const Phase1Info* Isakmp::find(Phase1Id id) const {
   const Phase1Sa* sa = impl_->sas.find(id);
   return sa != nullptr && sa->established() ? &sa->info : nullptr;

@@ -67,6 +67,9 @@ class Isakmp final : public Node {
   /// outcome comes as an event to the handlers, never from within this call; for an SA that is
   /// established already (find() knows it) there is no further event.
   Phase1Id initiate(TimePoint now, const Endpoint& remote);
+  /// Whether there is something to authenticate with towards `remote`: a certificate or a
+  /// pre-shared key that a configured policy can use. Without it, initiate() can only fail.
+  [[nodiscard]] bool can_initiate(const Endpoint& remote) const;
   [[nodiscard]] const Phase1Info* find(Phase1Id id) const;  ///< established ones only
   [[nodiscard]] std::vector<Phase1Info> established() const;
 

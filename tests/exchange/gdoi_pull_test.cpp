@@ -235,6 +235,32 @@ TEST_F(Pull, an_identity_that_no_rule_admits_is_refused_by_name) {
   EXPECT_EQ(installed(stranger).otherwise, dataplane::Action::drop);
 }
 
+TEST_F(Pull, a_member_that_is_not_enrolled_says_so_once_and_registers_when_it_is) {
+  add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.11");
+  member.host->credentials.forget("GETVPN");
+  start(member);
+  net.run_for(600s);
+  EXPECT_EQ(member.host->events.size(), 1u) << log();
+  EXPECT_EQ(member.host->count(gdoi::events::gm_awaits_credentials), 1u);
+  EXPECT_EQ(status(member).state, gdoi::MemberState::waiting);
+  EXPECT_NE(status(member).last_failure.find("no_usable_policy"), std::string::npos);
+  EXPECT_EQ(installed(member).otherwise, dataplane::Action::drop);
+
+  enrol(*member.host, "gm1", "GETVPN_GM", 3);
+  EXPECT_TRUE(register_all(1500ms)) << "it looks each second\n" << log();
+  EXPECT_TRUE(status(member).last_failure.empty());
+
+  // Who has been in the group and has lost its certificate has a fault to report.
+  member.host->credentials.forget("GETVPN");
+  for (const auto& phase1 : member.node->isakmp.established())
+    member.node->isakmp.close(net.now(), phase1.id, gdoi::pull_timeout);
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(2s);
+  EXPECT_EQ(member.host->count(gdoi::events::gm_awaits_credentials), 1u);
+  EXPECT_GE(member.host->count(gdoi::events::gm_regs_failed), 1u) << log();
+}
+
 TEST_F(Pull, an_unknown_group_is_refused) {
   Server& server = add_server("10.9.0.2", default_policy());
   add_member("10.9.0.1").options.id.value = std::uint32_t{999};
