@@ -187,6 +187,12 @@ std::string Object::required_text(std::string_view key) {
   return text(key).value_or(std::string());
 }
 
+std::string Object::path_or(std::string_view key, std::string_view otherwise) {
+  const auto path = text(key);
+  if (path && path->front() != '/') reject(key, "an absolute path", "write it from / on");
+  return path.value_or(std::string(otherwise));
+}
+
 bool Object::flag(std::string_view key, bool otherwise) {
   const Json* value = find(key);
   if (value == nullptr) return otherwise;
@@ -299,7 +305,8 @@ void Object::each_item(std::string_view key, std::size_t items_max,
   const Json* value = find(key);
   if (value == nullptr) return;
   if (!value->is_array() || value->size() > items_max) {
-    reject(key, fmt::format("a list of at most {}", items_max), "write [ … ]");
+    reject(key, fmt::format("a list of at most {}", items_max),
+           value->is_array() ? "remove some" : "write [ … ]");
     return;
   }
   const std::string pointer = pointer_to(key);
@@ -313,7 +320,7 @@ void Object::each_named(
   if (value == nullptr) return;
   if (!value->is_object() || value->size() > items_max) {
     reject(key, fmt::format("an object of at most {} named members", items_max),
-           "write { \"NAME\": … }");
+           value->is_object() ? "remove some" : "write { \"NAME\": … }");
     return;
   }
   const std::string pointer = pointer_to(key);

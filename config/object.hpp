@@ -63,6 +63,8 @@ class Object {
   [[nodiscard]] std::optional<std::string> text(std::string_view key);
   [[nodiscard]] std::string text_or(std::string_view key, std::string_view otherwise);
   [[nodiscard]] std::string required_text(std::string_view key);
+  /// Of a file or a directory, from the root on: where a program is started must not matter.
+  [[nodiscard]] std::string path_or(std::string_view key, std::string_view otherwise);
   [[nodiscard]] bool flag(std::string_view key, bool otherwise);
   [[nodiscard]] std::uint64_t number(std::string_view key, std::uint64_t otherwise,
                                      std::uint64_t min, std::uint64_t max);

@@ -40,6 +40,31 @@ void read_workers(Object& object, dataplane::PortPairOptions& out) {
   out.workers = cpus.empty() ? std::vector<std::optional<unsigned>>(count) : std::move(cpus);
 }
 
+struct Device {
+  const char* key;
+  std::string_view driver;  ///< that makes one of a kernel interface
+};
+constexpr Device devices_of_pair[] = {
+    {"inside", "net_af_packet0"}, {"outside", "net_af_packet1"}, {"punt", "net_tap0"}};
+
+void check_devices(Object& object, const dataplane::PortPairOptions& pair) {
+  std::set<std::string_view> seen;
+  const std::string* names[] = {&pair.inside, &pair.outside, &pair.punt};
+  for (std::size_t i = 0; i < std::size(names); ++i) {
+    const auto& [key, driver] = devices_of_pair[i];
+    const std::string_view name = *names[i];
+    if (name.empty()) continue;
+    if (!seen.insert(name).second)
+      object.reject(key, "a device of its own", "another port of the pair has it; name another");
+    // DPDK knows its devices by bus or driver; the bare name of an interface is the usual slip.
+    const bool by_bus = name.find_first_of(":.=") != std::string_view::npos;
+    if (!by_bus && !name.starts_with("net_") && !name.starts_with("eth_"))
+      object.warn(
+          key, "a device of DPDK",
+          fmt::format("if it is an interface of the kernel, write \"{},iface={}\"", driver, name));
+  }
+}
+
 dataplane::PortPairOptions read_port_pair(ReadContext& context, const std::string& name,
                                           const Json& value, const std::string& pointer) {
   Object object(context, value, pointer, sections::port_pair);
@@ -48,13 +73,7 @@ dataplane::PortPairOptions read_port_pair(ReadContext& context, const std::strin
   out.inside = object.required_text("inside");
   out.outside = object.required_text("outside");
   out.punt = object.text_or("punt", "");
-  std::set<std::string> devices;
-  for (const char* key : {"inside", "outside", "punt"}) {
-    const auto device = object.text(key);
-    if (device && !devices.insert(*device).second) {
-      object.reject(key, "a device of its own", "another port of the pair has it");
-    }
-  }
+  check_devices(object, out);
   out.mtu = static_cast<std::uint16_t>(object.number("mtu", out.mtu, 576, 9600));
   out.own_addresses = read_addresses(object, "own_addresses");
   if (!out.own_addresses.empty() && out.punt.empty()) {

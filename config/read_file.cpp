@@ -85,7 +85,8 @@ class Parser {
     }
     if (too_deep_) {
       diagnostics_.error("", fmt::format("nesting of more than {} levels", depth_max),
-                         "a configuration", "");
+                         fmt::format("{} levels at most", depth_max),
+                         "remove the brackets too many");
       return std::nullopt;
     }
     return out;
@@ -97,23 +98,40 @@ class Parser {
       too_deep_ = true;
       return false;
     }
+    using Event = Json::parse_event_t;
     const auto level = static_cast<std::size_t>(depth);
-    if (event == Json::parse_event_t::object_start) keys_[level + 1].clear();
-    if (event == Json::parse_event_t::key && !too_deep_) {
+    if (event == Event::value || event == Event::object_start || event == Event::array_start)
+      ++levels_[level].items;
+    if (event == Event::object_start || event == Event::array_start) levels_[level + 1] = {};
+    if (event == Event::key && !too_deep_) {
       const auto& key = parsed.get_ref<const std::string&>();
-      if (!keys_[level].insert(key).second) {
-        diagnostics_.error("",
-                           fmt::format("the key \"{}\" twice in one object",
-                                       child_pointer("", std::string_view(key)).substr(1)),
-                           "each key once", "remove one of them");
-      }
+      levels_[level].key = key;
+      if (!levels_[level].keys.insert(key).second)
+        diagnostics_.error(pointer_at(level), "this key twice in one object", "each key once",
+                           "remove one of them");
     }
     return true;
   }
 
+  /// Of what is being read at a level: keys of objects, numbers of items in lists.
+  [[nodiscard]] std::string pointer_at(std::size_t level) const {
+    std::string out;
+    for (std::size_t i = 1; i <= level; ++i) {
+      const Level& at = levels_[i];
+      out = at.keys.empty() ? child_pointer(out, at.items - 1) : child_pointer(out, at.key);
+    }
+    return out;
+  }
+
+  struct Level {
+    std::set<std::string> keys;  ///< of the object, so far; none in a list
+    std::string key;             ///< the last of them
+    std::size_t items = 0;       ///< of the list, so far
+  };
+
   std::string_view text_;
   Diagnostics& diagnostics_;
-  std::array<std::set<std::string>, depth_max + 2> keys_;
+  std::array<Level, depth_max + 2> levels_;
   bool too_deep_ = false;
 };
 
@@ -327,9 +345,14 @@ Outcome read_text(std::string_view text, const std::string& name, const Files& f
     out.digests = digests_of(*json);
     Object file(context, *json, "", sections::file);
     context.allow_weak = out.allow_weak = file.flag("allow_weak", false);
-    out.hostname = file.text_or("hostname", "");
-    out.state_directory = file.required_text("state_directory");
-    out.runtime_directory = file.text_or("runtime_directory", "/run/cohort");
+    if (const auto given = file.text("hostname")) {
+      const auto hostname = read_hostname(*given);
+      if (!hostname) file.reject("hostname", "the name of a machine", hostname.error());
+      out.hostname = hostname.value_or("");
+    }
+    if (!file.has("state_directory")) file.missing("state_directory", "an absolute path");
+    out.state_directory = file.path_or("state_directory", "");
+    out.runtime_directory = file.path_or("runtime_directory", "/run/cohort");
     out.crypto_threads = static_cast<unsigned>(file.number("crypto_threads", 0, 0, 256));
     read_small_sections(context, file, out);
     Names names;

@@ -5,6 +5,7 @@
 
 #include "config/reader.hpp"
 #include "config/sections.hpp"
+#include "pki/http.hpp"
 
 namespace cohort::config {
 namespace {
@@ -67,13 +68,14 @@ std::vector<ExtendedKeyUsage> read_usages(Object& object, std::string_view key,
   return out;
 }
 
-/// Keeps a distinguished name's text; the certificate code parses it. Here: its rough form, so
-/// that a slip is found before anything runs.
+/// Keeps a distinguished name's text; the certificate code parses it again.
 std::string read_name(Object& object, std::string_view key) {
   const auto text = object.text(key);
   if (!text) return {};
   if (text->find('=') == std::string::npos) {
     object.reject(key, "a distinguished name", fmt::format("write \"CN={}\"", *text));
+  } else if (const auto name = read_distinguished_name(*text); !name) {
+    object.reject(key, "a distinguished name", name.error());
   }
   return *text;
 }
@@ -81,12 +83,12 @@ std::string read_name(Object& object, std::string_view key) {
 std::string read_url(Object& object, std::string_view key) {
   const auto url = object.text(key);
   if (!url) return {};
-  if (url->rfind("http://", 0) == 0 && url->size() > 7 && url->find(' ') == std::string::npos) {
-    return *url;
-  }
-  const bool tls = url->rfind("https://", 0) == 0;
+  const auto parsed = pki::parse_http_url(*url);
+  if (parsed) return *url;
   object.reject(key, "an http:// URL",
-                tls ? "SCEP protects its messages itself: write http://" : "begin with http://");
+                url->starts_with("https://")
+                    ? "SCEP protects its messages itself: write http://"
+                    : parsed.error().detail() + ": write it as in \"http://192.0.2.1:80/path\"");
   return {};
 }
 

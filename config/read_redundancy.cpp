@@ -11,14 +11,28 @@ namespace cohort::config {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
+namespace {
+
+/// As certificates print it, since that is what it is compared with.
+std::optional<std::string> read_whole_name(Object& object, std::string_view key) {
+  const auto text = object.text(key);
+  if (!text) return std::nullopt;
+  const auto name = read_distinguished_name(*text);
+  if (!name && text->find('+') != std::string::npos) return text;  // some have two values at once
+  if (!name) object.reject(key, "a distinguished name", name.error());
+  return name.value_or(*text);
+}
+
+}  // namespace
+
 gdoi::AuthorizationRule read_rule(ReadContext& context, const Json& value,
                                   const std::string& pointer, const SectionSpec& section) {
   Object object(context, value, pointer, section);
   gdoi::AuthorizationRule out;
-  out.subject = object.text("subject");
+  out.subject = read_whole_name(object, "subject");
   out.common_name = object.text("common_name");
   out.organizational_unit = object.text("organizational_unit");
-  out.issuer = object.text("issuer");
+  out.issuer = read_whole_name(object, "issuer");
   out.san_dns = object.text("san_dns");
   out.address = object.prefix("address");
   object.finish();
@@ -38,11 +52,14 @@ coop::Timers read_timers(Object& object) {
   out.dead = object.milliseconds("dead", out.dead, milliseconds(100), hours(4));
   if (out.silent < out.announce + out.announce / 4) {
     object.reject("silent", "1.25 times \"announce\" at least",
-                  "or one late announcement counts as silence");
+                  fmt::format("write \"{}\" or more, since one late announcement is no silence",
+                              duration_text(out.announce + out.announce / 4)));
   }
   if (out.dead < out.silent + out.silent / 2) {
-    object.reject("dead", "1.5 times \"silent\" at least",
-                  "or there is no time to ask before an election");
+    object.reject(
+        "dead", "1.5 times \"silent\" at least",
+        fmt::format("write \"{}\" or more, so that there is time to ask before an election",
+                    duration_text(out.silent + out.silent / 2)));
   }
   return out;
 }
@@ -90,9 +107,7 @@ void read_redundancy(ReadContext& context, const Json& value, const std::string&
       {{"now", EvictInPartition::now}, {"at-merge", EvictInPartition::at_merge}});
   out->refresh_after =
       object.seconds("refresh", out->refresh_after, std::chrono::minutes(1), hours(24 * 365));
-  group.state_key_file = object.text_or("state_key_file", "");
-  if (!group.state_key_file.empty() && group.state_key_file.front() != '/')
-    object.reject("state_key_file", "an absolute path", "write it from / on");
+  group.state_key_file = object.path_or("state_key_file", "");
   object.finish();
   const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   group.redundancy_digest = to_hex(crypto::digest(crypto::Hash::sha256, {as_bytes(text)}));
@@ -118,7 +133,7 @@ void check_redundancy(Diagnostics& diagnostics, const Configuration& configurati
     if (by_certificate && redundancy->authorization.empty()) {
       diagnostics.error(
           at + "/authorization", "nothing", "a rule that the key servers' certificates fit",
-          "or any certificate of a member would do; add { \"organizational_unit\": … }");
+          "add { \"organizational_unit\": … }, since any certificate of a member would do else");
     }
     for (std::size_t j = 0; j < redundancy->peers.size(); ++j) {
       const IpAddress& peer = redundancy->peers[j].address;
@@ -130,7 +145,7 @@ void check_redundancy(Diagnostics& diagnostics, const Configuration& configurati
                  peer.is_unspecified()) {
         diagnostics.error(here, peer.text(),
                           "a unicast address of the family of /key_server/address",
-                          "key servers reach each other from that address");
+                          "name it by such an address; key servers reach each other from theirs");
       }
     }
   }

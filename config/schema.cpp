@@ -26,7 +26,7 @@ std::string default_cell(std::string_view text) {
 
 constexpr std::string_view introduction = R"(# Configuration
 
-One JSON file per daemon. `cohortd --config FILE` runs the roles whose sections are there:
+One JSON file per daemon. `cohortd FILE` runs the roles whose sections are there:
 `certificate_authority`, `key_server`, `group_member`, in any combination.
 `cohort config check FILE` reads a file as the daemon would and reports every problem, each with
 the file, the JSON pointer, what was found, what was expected and what to do. An unknown key is an

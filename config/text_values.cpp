@@ -7,6 +7,8 @@
 #include <optional>
 #include <tuple>
 
+#include "pki/distinguished_name.hpp"
+
 namespace cohort::config {
 namespace {
 
@@ -173,6 +175,40 @@ Read<Endpoint> read_endpoint(std::string_view text, std::uint16_t default_port) 
   const auto number = whole_number(port, 65535);
   if (!number || *number == 0) return tl::unexpected(std::string("the port must be 1 to 65535"));
   return Endpoint{*address, static_cast<std::uint16_t>(*number)};
+}
+
+Read<std::string> read_distinguished_name(std::string_view text) {
+  const auto correct = [](const std::string& what) {
+    return tl::unexpected(what + ": write it as in \"CN=gm1, OU=GETVPN_GM\"");
+  };
+  const auto attributes = pki::parse_name(text);
+  if (!attributes) return correct(attributes.error().detail());
+  // "#…" is a value in hexadecimal, as certificates print what they have no word for.
+  const bool as_printed = std::any_of(attributes->begin(), attributes->end(),
+                                      [](const auto& one) { return one.value.starts_with('#'); });
+  if (as_printed) return std::string(text);
+  const auto der = pki::name_to_der(*attributes);
+  if (!der) return correct(der.error().detail());
+  const auto printed = pki::name_text(*der);
+  if (!printed) return correct(printed.error().detail());
+  return *printed;
+}
+
+Read<std::string> read_hostname(std::string_view text) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
+  };
+  std::string_view rest = text;
+  while (!rest.empty() && text.size() <= 253) {
+    const std::size_t length = std::min(rest.find('.'), rest.size());
+    const std::string_view label = rest.substr(0, length);
+    if (label.empty() || label.size() > 63 || !std::all_of(label.begin(), label.end(), fits)) break;
+    if (length == rest.size()) return std::string(text);
+    rest.remove_prefix(length + 1);
+  }
+  return tl::unexpected(std::string(
+      "write letters, digits, '-' and '_' with dots between, at most 63 in a row and 253 in all"));
 }
 
 Read<dataplane::PortRange> read_ports(std::string_view text) {

@@ -20,6 +20,10 @@ using Read = tl::expected<T, std::string>;
 [[nodiscard]] Read<Prefix> read_prefix(std::string_view text);
 /// With `default_port` 0 the port must be there.
 [[nodiscard]] Read<Endpoint> read_endpoint(std::string_view text, std::uint16_t default_port);
+/// A distinguished name as certificates print it: "OU=GETVPN_GM,CN=gm1" of "ou=GETVPN_GM, CN=gm1".
+[[nodiscard]] Read<std::string> read_distinguished_name(std::string_view text);
+/// Of a machine: letters, digits, '-' and '_' between dots.
+[[nodiscard]] Read<std::string> read_hostname(std::string_view text);
 /// "443" or "1024-65535".
 [[nodiscard]] Read<dataplane::PortRange> read_ports(std::string_view text);
 /// "ip", "ipv6" (any protocol: 0), "tcp", "udp", "icmp", …, or a number 0..255.

@@ -3,11 +3,17 @@
 #include <algorithm>
 #include <charconv>
 
+#include "controlplane/base/address.hpp"
 #include "pki/reasons.hpp"
 
 namespace cohort::pki {
 
 namespace {
+
+bool is_host_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '-' || c == '_';
+}
 
 /// "host", "host:port", "[v6]" or "[v6]:port".
 Status split_authority(std::string_view authority, HttpUrl& out) {
@@ -16,6 +22,7 @@ Status split_authority(std::string_view authority, HttpUrl& out) {
     const std::size_t end = authority.find(']');
     if (end == std::string_view::npos) return fail(bad_url, "'[' without ']'");
     out.host = authority.substr(1, end - 1);
+    if (!IpAddress::parse(out.host)) return fail(bad_url, "no IPv6 address between '[' and ']'");
     port = authority.substr(end + 1);
   } else {
     const std::size_t colon = std::min(authority.find(':'), authority.size());
@@ -23,6 +30,9 @@ Status split_authority(std::string_view authority, HttpUrl& out) {
     port = authority.substr(colon);
   }
   if (out.host.empty()) return fail(bad_url, "no host");
+  if (!authority.starts_with('[') &&
+      !std::all_of(out.host.begin(), out.host.end(), is_host_character))
+    return fail(bad_url, "the host is neither a name nor an address");
   if (port.empty()) return {};
   const char* end = port.data() + port.size();
   const auto parsed = std::from_chars(port.data() + 1, end, out.port);

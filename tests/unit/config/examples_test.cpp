@@ -38,7 +38,7 @@ TEST(Examples, EachIsReadWithoutAProblem) {
   EXPECT_GE(count, 4u);
 }
 
-// S1: the authority of the seed lab.
+// The authority of the seed lab.
 TEST(Examples, CertificateAuthorityOfTheSeedLab) {
   const Configuration ca = load("ca.json");
   ASSERT_TRUE(ca.certificate_authority);
@@ -56,8 +56,6 @@ TEST(Examples, CertificateAuthorityOfTheSeedLab) {
   ASSERT_EQ(options.challenge_passwords.size(), 1u);
   EXPECT_EQ(options.challenge_passwords[0], Secret::of_text("Challenge-1"));
 }
-
-// S3, S4, S11, S12, S13, S14, S16, S17.
 TEST(Examples, KeyServerOfTheSeedLab) {
   const Configuration ks = load("ks1.json");
   ASSERT_TRUE(ks.key_server);
@@ -87,8 +85,6 @@ TEST(Examples, KeyServerOfTheSeedLab) {
   ASSERT_EQ(policy.authorization.size(), 1u);
   EXPECT_EQ(policy.authorization[0].organizational_unit, "GETVPN_GM");
 }
-
-// S10, S15, S18.
 TEST(Examples, TwoKeyServersOfTheSeedLabCoOperate) {
   const Configuration one = load("ks1.json"), two = load("ks2.json");
   ASSERT_TRUE(one.key_server && two.key_server);
@@ -107,8 +103,6 @@ TEST(Examples, TwoKeyServersOfTheSeedLabCoOperate) {
   EXPECT_TRUE(two.keys.at(0).imported);
   EXPECT_EQ(first.policy.sas.at(0).acl, second.policy.sas.at(0).acl);
 }
-
-// S19.
 TEST(Examples, GroupMemberOfTheSeedLab) {
   const Configuration gm = load("gm1.json");
   ASSERT_TRUE(gm.group_member);

@@ -3,7 +3,7 @@
 
 #include "tests/unit/config/files.hpp"
 
-// Key servers that co-operate: the section `redundancy` (S15, S18).
+// Key servers that co-operate: the section `redundancy`.
 namespace cohort::config {
 namespace {
 
@@ -62,10 +62,10 @@ TEST(Redundancy, TimersThatContradictEachOtherAreNamed) {
               Contains(HasSubstr("/redundancy/announce")));
   EXPECT_THAT(
       problems_of(file_with(R"({"peers": ["10.0.0.2"], "announce": "1s", "silent": "1200ms"})")),
-      Contains(HasSubstr("1.25 times")));
+      Contains(HasSubstr("1.25 times \"announce\" at least; fix: write \"1250ms\" or more")));
   EXPECT_THAT(problems_of(file_with(R"({"peers": ["10.0.0.2"], "announce": "1s",
                                         "silent": "2s", "dead": "2900ms"})")),
-              Contains(HasSubstr("1.5 times")));
+              Contains(HasSubstr("1.5 times \"silent\" at least; fix: write \"3s\" or more")));
 }
 
 TEST(Redundancy, SevenPeersOfEitherFamily) {
@@ -78,7 +78,7 @@ TEST(Redundancy, SevenPeersOfEitherFamily) {
   EXPECT_THAT(problems_of(file_with(R"({"peers": ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5",
                                                  "10.0.0.6", "10.0.0.7", "10.0.0.8",
                                                  "10.0.0.9"]})")),
-              Contains(HasSubstr("/redundancy/peers")));
+              Contains(AllOf(HasSubstr("/redundancy/peers"), HasSubstr("fix: remove some"))));
 }
 
 TEST(Redundancy, PeersThatCantBeAreNamed) {
@@ -102,12 +102,32 @@ TEST(Redundancy, CertificatesNeedARule) {
               IsEmpty());
 }
 
+// A rule is compared with what certificates print, letter by letter.
+TEST(Redundancy, ARulesNameIsReadAsANameIs) {
+  const auto rule_of = [](const std::string& name) {
+    MemoryFiles files;
+    const std::string text =
+        file_with(R"({"peers": ["10.0.0.2"], "authorization": [{"subject": ")" + name + R"("}]})");
+    const Outcome outcome = read_text(text, "f.json", files);
+    if (!outcome.configuration) return outcome.problems.at(0).text();
+    return outcome.configuration->key_server->groups.at(0)
+        .redundancy->authorization.at(0)
+        .subject.value();
+  };
+  EXPECT_EQ(rule_of("OU=GETVPN_KS,CN=ks1"), "OU=GETVPN_KS,CN=ks1");
+  EXPECT_EQ(rule_of(" ou = GETVPN_KS ; cn=ks1 "), "OU=GETVPN_KS,CN=ks1");
+  EXPECT_EQ(rule_of("OU=GETVPN_KS CN=ks1"), "OU=GETVPN_KS,CN=ks1");
+  EXPECT_EQ(rule_of("1.2.3.4=#0c0161,CN=ks1"), "1.2.3.4=#0c0161,CN=ks1");
+  EXPECT_EQ(rule_of("CN=ks1+UID=7"), "CN=ks1+UID=7");
+  EXPECT_THAT(rule_of("GETVPN_KS"), HasSubstr("expected a distinguished name; fix: no TYPE=value"));
+}
+
 TEST(Redundancy, TheStateKeysPathIsAbsolute) {
   EXPECT_THAT(problems_of(file_with(R"({"peers": ["10.0.0.2"], "state_key_file": "k"})")),
               Contains(HasSubstr("an absolute path")));
 }
 
-// S10: what is imported is never made, and can't be a trustpoint's.
+// What is imported is never made, and can't be a trustpoint's.
 TEST(Redundancy, AnImportedKeyPairSignsRekeysOnly) {
   std::string text = file_with(R"({"peers": ["10.0.0.2"]})");
   text.replace(text.find(R"("key": "k")"), 10, R"("key": "sign")");

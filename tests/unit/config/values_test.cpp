@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(
         LineCase{"permit ip any any", "permit ip any any"},
         LineCase{"permit ipv6 any any", "permit ipv6 any any"},
         LineCase{"permit 253 any host 10.9.9.9", "permit 253 any host 10.9.9.9"},
-        // The slip of the guide: a truncated address (SEED-LAB's second key server).
+        // A truncated address.
         LineCase{"permit ip 10.0.0 0.0.0.255 172.16.0.0 0.0.255.255",
                  "!in the source \"10.0.0 0.0.0.255\": \"10.0.0\" has 3 of the 4 parts of an IPv4 "
                  "address; write all four"},

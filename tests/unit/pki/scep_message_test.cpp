@@ -240,8 +240,9 @@ TEST(HttpUrlTest, IsTakenApartOrRefused) {
   EXPECT_EQ(must(parse_http_url("http://ca?operation=x")).target, "/?operation=x");
   EXPECT_EQ(must(parse_http_url("http://ca/x#part")).target, "/x");
   for (const char* bad :
-       {"", "https://ca/", "http://", "http://ca:0/", "http://ca:65536/", "http://ca:80x/",
-        "http://u@ca/", "http://[::1/", "http://ca/a b", "http://ca/\r\nX: y"})
+       {"", "https://ca/", "http://", "http:///x", "http://ca:0/", "http://ca:65536/",
+        "http://ca:/", "http://ca:80x/", "http://u@ca/", "http://[::1/", "http://[x]/",
+        "http://c%61/", "http://ca/a b", "http://ca/\r\nX: y"})
     EXPECT_REFUSED(parse_http_url(bad), bad_url);
 }
 
