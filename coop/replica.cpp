@@ -235,12 +235,20 @@ bool Replica::room_for(const ItemKey& id, std::uint64_t stamp) {
 }
 
 void Replica::note_change(Entry& entry, const IpAddress& from) {
-  if (entry.change != 0) changes_.erase(entry.change);
+  if (entry.change != 0) changes_[entry.learned_from].erase(entry.change);
   entry.change = ++last_change_;
   entry.learned_from = from;
   entry.tombstone_since_ms = 0;
-  changes_[entry.change] = entry.item.id;
+  changes_[from].emplace(entry.change, &entry);
   dirty_.insert(entry.bucket);
+}
+
+void Replica::remove(std::map<ItemKey, Entry>::iterator place) {
+  const Entry& entry = place->second;
+  changes_[entry.learned_from].erase(entry.change);
+  --counts_[entry.item.id.kind];
+  dirty_.insert(entry.bucket);
+  items_.erase(place);
 }
 
 Status Replica::put(ItemKey id, ByteView value, std::uint64_t now_ms) {
@@ -283,11 +291,7 @@ void Replica::rewrite(const ItemKey& id, ByteView value) {
 
 void Replica::forget(const ItemKey& id) {
   const auto found = items_.find(id);
-  if (found == items_.end()) return;
-  changes_.erase(found->second.change);
-  --counts_[id.kind];
-  dirty_.insert(bucket_of(id));
-  items_.erase(found);
+  if (found != items_.end()) remove(found);
 }
 
 bool Replica::merge(Item& ours, Item& theirs) {
@@ -342,31 +346,28 @@ std::size_t Replica::count(Kind kind) const {
 
 std::optional<Replica::Change> Replica::next_after(std::uint64_t number,
                                                    const IpAddress& peer) const {
-  for (auto at = changes_.upper_bound(number); at != changes_.end(); ++at) {
-    const Entry& entry = items_.at(at->second);
-    if (entry.learned_from != peer) return Change{at->first, &entry.item};
+  std::optional<Change> first;
+  for (const auto& [source, changes] : changes_) {
+    if (source == peer) continue;
+    const auto at = changes.upper_bound(number);
+    if (at == changes.end() || (first && first->number < at->first)) continue;
+    first = Change{at->first, &at->second->item};
   }
-  return std::nullopt;
+  return first;
 }
 
 void Replica::forget_source(const IpAddress& peer) {
-  for (auto& [id, entry] : items_)
-    if (entry.learned_from == peer) entry.learned_from = IpAddress();
+  for (const auto& [number, entry] : changes_[peer]) entry->learned_from = IpAddress();
+  changes_[IpAddress()].merge(changes_[peer]);
 }
 
 void Replica::drop_tombstones(std::uint64_t now_ms, std::uint64_t age_ms) {
-  for (auto at = items_.begin(); at != items_.end();) {
-    const Item& item = at->second.item;
+  for (auto next = items_.begin(); next != items_.end();) {
+    const auto at = next++;
+    if (!at->second.item.tombstone) continue;
     std::uint64_t& since = at->second.tombstone_since_ms;
-    if (item.tombstone && since == 0) since = now_ms;
-    if (!item.tombstone || since + age_ms > now_ms) {
-      ++at;
-      continue;
-    }
-    changes_.erase(at->second.change);
-    --counts_[item.id.kind];
-    dirty_.insert(at->second.bucket);
-    at = items_.erase(at);
+    if (since == 0) since = now_ms;
+    if (since + age_ms <= now_ms) remove(at);
   }
 }
 

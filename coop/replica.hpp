@@ -126,12 +126,15 @@ class Replica {
   std::uint64_t next_stamp(std::uint64_t now_ms);
   [[nodiscard]] bool room_for(const ItemKey& id, std::uint64_t stamp);
   void note_change(Entry& entry, const IpAddress& from);
+  void remove(std::map<ItemKey, Entry>::iterator place);
   [[nodiscard]] static unsigned bucket_of(const ItemKey& id);
   [[nodiscard]] static bool merge(Item& ours, Item& theirs);
 
   IpAddress self_;
   std::map<ItemKey, Entry> items_;
-  std::map<std::uint64_t, ItemKey> changes_;
+  /// By whom they were learned from, then by number: what a peer lacks is found without a look at
+  /// what came from it.
+  std::map<IpAddress, std::map<std::uint64_t, Entry*>> changes_;
   std::map<Kind, std::size_t> counts_;
   std::set<unsigned> dirty_;
   std::uint64_t last_change_ = 0;

@@ -61,6 +61,30 @@ TEST(CoopReplica, AStampIsAboveEveryStampSeen) {
   EXPECT_EQ(text_of(one.find(member(1))), "said later");
 }
 
+// In the order of their numbers, whoever they came from; and what is changed again comes once.
+TEST(CoopReplica, APeerLacksWhatDidNotComeFromIt) {
+  Replica one(a), two(b), three(c);
+  ASSERT_TRUE(two.put(member(1), octets("from b"), 100));
+  ASSERT_TRUE(three.put(member(2), octets("from c"), 100));
+  ASSERT_TRUE(two.put(member(4), octets("from b"), 100));
+  ASSERT_TRUE(one.put(member(3), octets("ours"), 100));
+  sync(two, one, b, a);
+  sync(three, one, c, a);
+  ASSERT_TRUE(two.put(member(1), octets("from b, again"), 200));
+  ASSERT_TRUE(one.put(member(4), octets("ours now"), 300));
+  sync(two, one, b, a);
+  const auto lacks = [&one](const IpAddress& peer) {
+    std::vector<std::uint8_t> which;
+    for (auto next = one.next_after(0, peer); next; next = one.next_after(next->number, peer))
+      which.push_back(next->item->id.key[0]);
+    return which;
+  };
+  EXPECT_EQ(lacks(b), (std::vector<std::uint8_t>{3, 2, 4}));
+  EXPECT_EQ(lacks(c), (std::vector<std::uint8_t>{3, 4, 1}));
+  one.forget_source(c);
+  EXPECT_EQ(lacks(c), (std::vector<std::uint8_t>{3, 2, 4, 1}));
+}
+
 TEST(CoopReplica, DeletionsTravelAndDoNotComeBack) {
   Replica one(a), two(b);
   ASSERT_TRUE(one.put(member(1), octets("x"), 100));
