@@ -70,9 +70,6 @@ inline constexpr EventKind state_unproven{
     "GDOI", Severity::notice, "COOP_STATE_UNPROVEN",
     "the stored state may be an old copy: sender ids are lent when another key server tells what "
     "it knows, or else under fresh keys, for which all members register again"};
-inline constexpr EventKind sid_overlap{
-    "GDOI", Severity::critical, "COOP_SID_OVERLAP",
-    "two leases of sender ids overlap; counter-mode keys are renewed"};
 inline constexpr EventKind store_failed{
     "GDOI", Severity::critical, "COOP_STORE_FAILED",
     "the state could not be stored, so it was not acknowledged or used; check the disk"};

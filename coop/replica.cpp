@@ -96,8 +96,6 @@ Status check_form(const Item& item) {
       COHORT_TRY([[maybe_unused]] const Epoch epoch, decode_epoch(id, value));
       return {};
     }
-    case Kind::signing_key:
-      return need(key == 16, "a signing key's key is 16 octets of a digest");
     case Kind::seq:
       return need(key == 16 && !item.tombstone && value.size() == 4, "SEQ item");
     case Kind::removed_identity:
@@ -123,8 +121,6 @@ std::string_view name_of(Kind kind) {
       return "policy";
     case Kind::epoch:
       return "epoch";
-    case Kind::signing_key:
-      return "signing key";
     case Kind::seq:
       return "SEQ";
     case Kind::removed_identity:
@@ -143,8 +139,6 @@ std::size_t limit_of(Kind kind) {
       return 8;
     case Kind::epoch:
       return 16;
-    case Kind::signing_key:
-      return 8;
     case Kind::seq:
       return 64;
     case Kind::removed_identity:
@@ -199,7 +193,7 @@ Result<std::optional<Item>> decode_item(ByteView record) {
   if (!in.ok() || key_octets > key_octets_max || value_octets > value_octets_max ||
       in.remaining() != key_octets + value_octets)
     return fail(coop_record, "the lengths of an item contradict each other");
-  if (kind < 1 || kind > kind_last) return std::optional<Item>{};
+  if (limit_of(static_cast<Kind>(kind)) == 0) return std::optional<Item>{};
   Item item;
   item.id.kind = static_cast<Kind>(kind);
   item.tombstone = (flags & 1) != 0;

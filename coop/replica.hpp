@@ -19,15 +19,14 @@ namespace cohort::coop {
 enum class Kind : std::uint8_t {
   policy = 1,
   epoch = 2,
-  signing_key = 3,
-  seq = 4,
+  seq = 4,  // 3 is not assigned
   removed_identity = 5,
   member = 6,
   lease = 7
 };
 inline constexpr std::uint8_t kind_last = 7;
 [[nodiscard]] std::string_view name_of(Kind kind);
-/// The most items of a kind, tombstones included.
+/// The most items of a kind, tombstones included; 0 for one that we don't know.
 [[nodiscard]] std::size_t limit_of(Kind kind);
 
 struct ItemKey {

@@ -8,7 +8,7 @@
 
 /// How state lies on the disk: a blob that is whole or refused.
 ///
-///     "COHCOOP1" | form (1) | IV (16) | octets | tag (32)
+///     "COHCOOP2" | form (1) | IV (16) | octets | tag (32)
 ///
 /// Form 1 is sealed: AES-256-CBC, then HMAC-SHA256 over all that precedes and the blob's name, with
 /// keys that HKDF makes from the state key. Form 0 has no state key: the octets are in clear and

@@ -227,11 +227,11 @@ TEST(CoopReplica, WhatAPeerGaveIsNotSentBackButAfterItLostItAll) {
 TEST(CoopReplica, LimitsHold) {
   Replica one(a);
   for (std::uint8_t i = 0; i < 8; ++i)
-    ASSERT_TRUE(one.put({Kind::signing_key, Bytes(16, i)}, octets("key"), i));
-  const auto refused = one.put({Kind::signing_key, Bytes(16, 64)}, octets("key"), 99);
+    ASSERT_TRUE(one.put({Kind::policy, Bytes(16, i)}, octets("policy"), i));
+  const auto refused = one.put({Kind::policy, Bytes(16, 64)}, octets("policy"), 99);
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().is(coop_limit));
-  EXPECT_TRUE(one.put({Kind::signing_key, Bytes(16, 3)}, octets("other"), 99));  // there already
+  EXPECT_TRUE(one.put({Kind::policy, Bytes(16, 3)}, octets("other"), 99));  // there already
 }
 
 TEST(CoopReplica, TheSeqThatWasUsedLongestAgoGivesWay) {
@@ -260,11 +260,13 @@ TEST(CoopReplica, HostileRecordsAreRefused) {
   // Behind the last of all stamps no change of ours would ever count.
   EXPECT_TRUE(decode_item(encode_item(Item{member(1), ~0ull >> 1, b, false, Secret()})));
   EXPECT_FALSE(decode_item(encode_item(Item{member(1), ~0ull, b, false, Secret()})));
-  Bytes unknown = record;
-  unknown[0] = 200;
-  const auto skipped = decode_item(unknown);
-  ASSERT_TRUE(skipped);
-  EXPECT_FALSE(*skipped);
+  for (const int kind : {0, 3, 8, 200}) {
+    Bytes unknown = record;
+    unknown[0] = static_cast<std::uint8_t>(kind);
+    const auto skipped = decode_item(unknown);
+    ASSERT_TRUE(skipped);
+    EXPECT_FALSE(*skipped) << kind;
+  }
   EXPECT_FALSE(decode_item(encode_item(Item{{Kind::seq, Bytes(15, 1)}, 5, a, false, Secret()})));
   EXPECT_FALSE(decode_item(
       encode_item(Item{member(1), 5, a, false, Secret(Bytes(member_value_octets_max + 1))})));
