@@ -179,6 +179,10 @@ std::uint32_t Group::seqs_ahead() const {
 Result<std::uint32_t> Group::take_seqs(TimePoint now, const KekSpi& kek, std::uint32_t last_used,
                                        std::size_t count, std::uint64_t kek_start_ms) {
   const ItemKey id{Kind::seq, to_bytes(kek)};
+  if (!seqs_.contains(kek))  // a new one; those of long ago have given way in the replica, too
+    std::erase_if(seqs_, [this](const auto& entry) {
+      return replica_.find({Kind::seq, to_bytes(entry.first)}) == nullptr;
+    });
   Seq& seq = seqs_[kek];
   if (seq.next == 0 || now >= seq.stale) choose_seq(now, kek, last_used, kek_start_ms);
   const auto last = static_cast<std::uint32_t>(seq.next + (count - 1) * seq_slots);
