@@ -154,7 +154,8 @@ class Group {
     std::int64_t time_difference_ms = 0;
     bool time_reported = false;
     std::vector<Difference> differences;
-    std::uint32_t sequence_sent = 0, sequence_received = 0;
+    std::uint32_t sequence_sent = 0, sequence_received = 0;  // of the last message
+    std::uint8_t version_minor = 0;
     PeerCounters counters;
   };
   struct Preparing {

@@ -14,7 +14,6 @@ namespace cohort::coop {
 namespace {
 
 constexpr std::string_view head_magic = "COHCOOP2";
-constexpr std::string_view head_magic_before = "COHCOOPH";  // by the wall clock alone
 constexpr unsigned head_time_bits = 48;  // of either time: no clock of ours shows more
 constexpr std::chrono::seconds head_interval{20};
 constexpr std::chrono::seconds old_after{600};
@@ -239,8 +238,9 @@ bool Group::persist(TimePoint now) {
   auto& dirty = replica_.dirty();
   if (dirty.empty()) return true;
   const auto store = [&](const std::string& name, ByteView octets) -> Status {
-    COHORT_TRY(const Bytes blob, seal_state(world_.random, options_.state_key, name, octets));
-    return world_.store.put(name, blob);
+    COHORT_TRY(Bytes sealed, seal_state(world_.random, options_.state_key, name, octets));
+    const Secret blob = Secret::take(std::move(sealed));  // in clear if there is no state key
+    return world_.store.put(name, blob.view());
   };
   Status stored;
   // The time goes first: what is stamped must not lie in the future of a restarted server.
@@ -263,20 +263,26 @@ bool Group::persist(TimePoint now) {
   return stored.has_value();
 }
 
+/// What lies in the store under a name, opened; empty if there is nothing.
+Result<std::optional<Secret>> Group::load_blob(const std::string& name) const {
+  COHORT_TRY(auto stored, world_.store.get(name));
+  if (!stored) return std::optional<Secret>();
+  const Secret blob = Secret::take(std::move(*stored));
+  COHORT_TRY(Secret octets, open_state(options_.state_key, name, blob.view()));
+  return std::optional<Secret>(std::move(octets));
+}
+
 /// When it was stored; the clock's beginning if there is none.
 Result<WallTime> Group::load_head(TimePoint now) {
   const std::string name = blob_name(Replica::buckets);
-  COHORT_TRY(const auto blob, world_.store.get(name));
-  if (!blob) return WallTime{};
-  COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
-  Reader in(octets.view());
-  const ByteView magic = in.take(head_magic.size());
-  const bool before = equal(magic, as_bytes(head_magic_before));
-  const bool ours = before || equal(magic, as_bytes(head_magic));
+  COHORT_TRY(const auto octets, load_blob(name));
+  if (!octets) return WallTime{};
+  Reader in(octets->view());
+  const bool ours = equal(in.take(head_magic.size()), as_bytes(head_magic));
   const std::uint64_t stored_ms = in.u64();
   const std::uint64_t wall = in.u64();
-  const std::uint64_t monotonic = before ? 0 : in.u64();
-  const std::size_t limits = in.empty() ? 0 : in.u16();
+  const std::uint64_t monotonic = in.u64();
+  const std::size_t limits = in.u16();
   for (std::size_t i = 0; i < limits && in.ok(); ++i) {
     const LeaseId lease{in.u32(), in.u32()};
     spending_[lease] = gdoi::SpendingLimit::read(in);
@@ -289,7 +295,7 @@ Result<WallTime> Group::load_head(TimePoint now) {
   // A machine that has run through has a clock that nobody sets.
   const TimePoint then{Duration(static_cast<std::int64_t>(monotonic))};
   const bool ran_through = provenance_of(world_.store, name) == Provenance::latest;
-  if (ran_through && !before && then <= now) {
+  if (ran_through && then <= now) {
     time_ = Pseudotime(then, stored_ms);
   } else if (world_.clock.wall() + clock_error < stored_at) {
     world_.outbox.report(
@@ -304,11 +310,8 @@ Result<WallTime> Group::load_head(TimePoint now) {
 Status Group::load(TimePoint now) {
   COHORT_TRY(const WallTime stored_at, load_head(now));
   for (unsigned bucket = 0; bucket < Replica::buckets; ++bucket) {
-    const std::string name = blob_name(bucket);
-    COHORT_TRY(const auto blob, world_.store.get(name));
-    if (!blob) continue;
-    COHORT_TRY(const Secret octets, open_state(options_.state_key, name, *blob));
-    COHORT_CHECK(replica_.restore_bucket(octets.view()));
+    COHORT_TRY(const auto octets, load_blob(blob_name(bucket)));
+    if (octets) COHORT_CHECK(replica_.restore_bucket(octets->view()));
   }
   replica_.dirty().clear();
   const std::uint64_t stamped = replica_.last_stamp() >> stamp_counter_bits;
