@@ -149,7 +149,8 @@ void Group::on_message(TimePoint now, const IpAddress& from, const Message& mess
   if (peer == nullptr) return;
   check_stalled(now);
   peer->counters.octets_received += octets;
-  peer->sequence_received = std::max(peer->sequence_received, message.sequence);
+  peer->sequence_received = message.sequence;
+  peer->version_minor = message.version_minor;
   note_incarnation(now, *peer, message);
   note_heard(now, *peer);
   if (const auto* heard = std::get_if<Announce>(&message.body)) {
@@ -353,6 +354,35 @@ std::chrono::milliseconds until(TimePoint now, TimePoint when) {
 
 }  // namespace
 
+PeerStatus Group::status_of(TimePoint now, const Peer& peer) const {
+  PeerStatus one;
+  one.handle = peer.handle;
+  one.address = peer.end;
+  one.version_major = peer.incarnation != 0 ? version_major : std::uint8_t{0};
+  one.version_minor = peer.version_minor;
+  one.priority = peer.last.priority;
+  one.role = peer.last.role;
+  one.role_known = peer.announced;
+  one.reach = peer.reach;
+  one.sequence_sent = peer.sequence_sent;
+  one.sequence_received = peer.sequence_received;
+  one.ike_established = peer.linked;
+  if (peer.incarnation != 0)
+    one.heard_ago = std::chrono::duration_cast<std::chrono::milliseconds>(now - peer.last_heard);
+  one.synchronized =
+      peer.out.running() && peer.out.holds(replica_, peer.end.address, replica_.last_change());
+  const std::uint64_t acknowledged = peer.out.acknowledged_change();
+  const std::uint64_t changes = replica_.last_change();
+  if (!one.synchronized) one.lag = changes - std::min(acknowledged, changes);
+  one.drifted = peer.last.drifted;
+  one.differences = peer.differences;
+  one.pseudotime_difference_ms = peer.time_difference_ms;
+  one.clients = peer.last.clients;
+  one.counters = peer.counters;
+  one.counters.retransmissions = peer.out.retransmissions();
+  return one;
+}
+
 GroupStatus Group::status(TimePoint now) const {
   GroupStatus out;
   out.group_name = options_.group_name;
@@ -392,32 +422,8 @@ GroupStatus Group::status(TimePoint now) const {
   out.sids_leased = sids.leased;
   out.sids_left = sids.left;
   for (const Peer& peer : peers_) {
-    PeerStatus one;
-    one.handle = peer.handle;
-    one.address = peer.end;
-    one.version_major = peer.announced ? version_major : std::uint8_t{0};
-    one.priority = peer.last.priority;
-    one.role = peer.last.role;
-    one.role_known = peer.announced;
-    one.reach = peer.reach;
-    one.sequence_sent = peer.sequence_sent;
-    one.sequence_received = peer.sequence_received;
-    one.ike_established = peer.linked;
-    if (peer.incarnation != 0)
-      one.heard_ago = std::chrono::duration_cast<std::chrono::milliseconds>(now - peer.last_heard);
-    one.synchronized =
-        peer.out.running() && peer.out.holds(replica_, peer.end.address, replica_.last_change());
-    const std::uint64_t acknowledged = peer.out.acknowledged_change();
-    const std::uint64_t changes = replica_.last_change();
-    if (!one.synchronized) one.lag = changes - std::min(acknowledged, changes);
-    one.drifted = peer.last.drifted;
-    one.differences = peer.differences;
-    one.pseudotime_difference_ms = peer.time_difference_ms;
-    one.clients = peer.last.clients;
-    one.counters = peer.counters;
-    one.counters.retransmissions = peer.out.retransmissions();
+    out.peers.push_back(status_of(now, peer));
     out.sequence = std::max(out.sequence, peer.sequence_sent);
-    out.peers.push_back(std::move(one));
   }
   return out;
 }

@@ -180,6 +180,7 @@ class Group {
   [[nodiscard]] Announce own_announce(TimePoint now, const Peer& peer) const;
   void check_stalled(TimePoint now);
   void settle(TimePoint now);
+  [[nodiscard]] PeerStatus status_of(TimePoint now, const Peer& peer) const;
 
   // group_roles.cpp: election
   void handle(TimePoint now, Event event);
@@ -209,6 +210,7 @@ class Group {
   bool persist(TimePoint now);
   Status load(TimePoint now);
   Result<WallTime> load_head(TimePoint now);
+  [[nodiscard]] Result<std::optional<Secret>> load_blob(const std::string& name) const;
   [[nodiscard]] Bytes head(TimePoint now) const;
   void compare_policy(Peer& peer);
   [[nodiscard]] bool heard_everything() const;

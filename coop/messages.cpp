@@ -206,12 +206,13 @@ Bytes encode(const Message& message) {
 Result<std::optional<Message>> decode(ByteView body) {
   Reader in(body);
   const std::uint8_t major = in.u8();
-  in.skip(1);  // any minor version: it may only have added what we may ignore
+  const std::uint8_t minor = in.u8();  // any: it may only have added what we may ignore
   if (in.ok() && major != version_major)
     return fail(coop_version, fmt::format("version {}, ours is {}", major, version_major));
   const std::uint8_t type = in.u8();
   const std::uint8_t flags = in.u8();
   Message message;
+  message.version_minor = minor;
   message.reply_requested = (flags & flag_reply) != 0;
   message.elect_now = (flags & flag_elect) != 0;
   message.sequence = in.u32();

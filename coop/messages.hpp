@@ -76,6 +76,7 @@ struct Ack {
 };
 
 struct Message {
+  std::uint8_t version_minor = coop::version_minor;  ///< as received; sent is ours
   bool reply_requested = false;
   bool elect_now = false;
   std::uint32_t sequence = 0;  ///< 31 bits, as in the message id

@@ -316,5 +316,22 @@ TEST_F(CoopState, StatusComesFromLiveState) {
   EXPECT_EQ(secondary.epoch_number, primary.epoch_number);
 }
 
+// Numbers belong to a phase 1: under a new one they begin anew, also here.
+TEST_F(CoopState, StatusShowsTheSequenceNumberOfTheNewestPhase1) {
+  make(2);
+  start_all();
+  ASSERT_TRUE(settle(0));
+  net.run_for(seconds(30));
+  const auto peer = [this](std::size_t i) {
+    return servers[i]->node->coop.status(net.now()).at(0).peers[0];
+  };
+  const auto before = peer(1).sequence_received;
+  servers[0]->crash();
+  ASSERT_TRUE(start(0));
+  net.run_for(milliseconds(3500));
+  EXPECT_LT(peer(0).sequence_sent, before);
+  EXPECT_EQ(peer(1).sequence_received, peer(0).sequence_sent);
+}
+
 }  // namespace
 }  // namespace cohort::harness

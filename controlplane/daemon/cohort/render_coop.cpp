@@ -12,7 +12,7 @@ using Out = std::back_insert_iterator<std::string>;
 std::string decimal(const Json& object, std::string_view key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
   if (found == object.end() || !found->is_number()) return "-";
-  return fmt::format("{:.3g}", found->get<double>());
+  return fmt::format("{:.6g}", found->get<double>());
 }
 
 void render_timers(Out out, const Json& group) {

@@ -102,6 +102,7 @@ TEST(CoopMessages, AcceptsAHigherMinorVersionWithMoreInIt) {
   octets.insert(octets.end(), {1, 2, 3});
   const auto read = decode(octets);
   ASSERT_TRUE(read && *read);
+  EXPECT_EQ((*read)->version_minor, 7);
   EXPECT_EQ(std::get<Announce>((*read)->body), sample_announce());
 }
 

@@ -219,6 +219,79 @@ TEST(Render, CertificateServer) {
             "    Certificates: 4 issued, 1 revoked; requests: 2 pending, 3 rejected\n");
 }
 
+// S21, S22.
+TEST(Render, CoOperatingKeyServers) {
+  const Json groups = Json::parse(R"json([{"name": "GETVPN", "group_handle": 1, "local_handle": 1,
+    "local_address": "10.191.61.114", "local_priority": 100, "role": "Primary", "status": "Alive",
+    "version": "1.0", "primary": "10.191.61.114", "key_source": "derived", "epoch": 3,
+    "epoch_cause": "policy", "members": 2, "kek_generation": 0, "tek_generation": 4,
+    "waits_for_operator": false, "sids_leased": 32768, "sids_left": 32766,
+    "refresh_policy_time_s": 3600.0, "refresh_remaining_s": 3599.25, "per_user_remaining_s": 0,
+    "sequence": 27, "clients": {"policy": "1.0.0", "group_member": "1.0.0", "sid": "1.0.0"},
+    "peers": [{"handle": 2, "address": "10.191.61.115", "version": "1.0", "priority": 50,
+      "role": "Secondary", "status": "Alive", "sequence": 26, "ike": "Established",
+      "synchronized": true, "clients": {},
+      "differences": [{"name": "sa 10 lifetime", "here": "7200", "there": "3600"}],
+      "announces_sent": 9, "announces_sent_with_reply_request": 1, "announces_received": 8,
+      "announces_received_with_reply_request": 2, "sent_drops": 0, "received_drops": 0,
+      "bytes_sent": 1432, "bytes_received": 1208}]}])json");
+  EXPECT_EQ(render_ks_coop(groups),
+            R"text(Crypto Gdoi Group Name :GETVPN
+        Group handle: 1, Local Key Server handle: 1
+
+        Local Address: 10.191.61.114
+        Local Priority: 100
+        Local KS Role: Primary   , Local KS Status: Alive
+        Local KS version: 1.0
+        Primary: 10.191.61.114
+        Keys: derived, epoch 3 (policy), 2 members
+        Generation: KEK 0, TEK 4
+        Sender ids: 32768 leased, 32766 left
+        Primary Timers:
+                Primary Refresh Policy Time: 3600
+                Remaining Time: 3599.25
+                Per-user timer remaining time: 0
+                Antireplay Sequence Number: 27
+
+        Peer Sessions:
+        Session 1:
+                Server handle: 2
+                Peer Address: 10.191.61.115
+                Peer Version: 1.0
+                Peer Priority: 50
+                Peer KS Role: Secondary , Peer KS Status: Alive
+                Antireplay Sequence Number: 26
+
+                IKE status: Established
+                Synchronized: Yes
+                Policy differs: sa 10 lifetime is '7200' here and '3600' there
+                Counters:
+                    Ann msgs sent: 9
+                    Ann msgs sent with reply request: 1
+                    Ann msgs recv: 8
+                    Ann msgs recv with reply request: 2
+                    Packet sent drops: 0
+                    Packet Recv drops: 0
+                    Total bytes sent: 1432
+                    Total bytes recv: 1208
+
+)text");
+  EXPECT_EQ(render_ks_coop_version(groups), R"text(Group GETVPN
+    Local Key Server 10.191.61.114
+        COOP infrastructure Version : 1.0
+        Clients:
+            KS_POLICY_CLIENT    Version : 1.0.0
+            GROUP_MEMBER_CLIENT Version : 1.0.0
+            SID_CLIENT          Version : 1.0.0
+    Peer Key Server 10.191.61.115
+        COOP infrastructure Version : 1.0
+        Clients:
+            KS_POLICY_CLIENT    Version : -
+            GROUP_MEMBER_CLIENT Version : -
+            SID_CLIENT          Version : -
+)text");
+}
+
 // S20.
 TEST(Render, AccessLists) {
   const Json lists = Json::parse(R"([{"name": "data_plane", "lines": [
@@ -258,7 +331,7 @@ TEST(Render, OddAnswers) {
          {render_gkm_group, render_ks_members, render_ks_policy, render_ks_rekey, render_isakmp_sa,
           render_pki_server, render_trustpoints, render_requests, render_issued, render_keys,
           render_access_lists, render_dataplane_counters, render_version, render_refusals,
-          render_debug, render_doctor}) {
+          render_debug, render_doctor, render_ks_coop, render_ks_coop_version}) {
       EXPECT_THAT(render(json), testing::Not(testing::HasSubstr("\x1b"))) << text;
     }
     EXPECT_THAT(render_certificates(json, true), testing::Not(testing::HasSubstr("\x1b")));
