@@ -81,6 +81,7 @@ class KsGroup final : private KeyAuthorityClient {
   void replace_kek(TimePoint now);
   void new_keys(TimePoint now);
   [[nodiscard]] PushPlan deletion_of_everything() const;
+  void end_reset(TimePoint now);
   [[nodiscard]] bool adopt_policy(TimePoint now);
   Status remind(TimePoint now, std::string_view why);
   [[nodiscard]] Result<std::vector<std::uint32_t>> spend_sender_ids(TimePoint now,
@@ -157,6 +158,7 @@ class KsGroup final : private KeyAuthorityClient {
   TimePoint next_plan_ = never;
   TimePoint remind_late_at_ = never;
   TimePoint next_spending_ = never;  ///< when the limit of sender ids may be due
+  TimePoint end_reset_at_ = never;   ///< when the list is stored again that the disk refused
 };
 
 }  // namespace cohort::gdoi

@@ -82,7 +82,8 @@ TimePoint KsGroup::next_deadline() const {
   if (state_.options.authority != nullptr) return next_planned();
   TimePoint next =
       std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
-                restart_rekey_at_.value_or(never), store_.retry_at(), next_spending_, time_due()});
+                restart_rekey_at_.value_or(never), store_.retry_at(), next_spending_, end_reset_at_,
+                time_due()});
   for (const GroupTek& tek : state_.keys.teks) {
     next = std::min(next, current(tek) ? rekey_due(tek) : tek.tek.expires);
     if (tek.delete_at) next = std::min(next, *tek.delete_at);
@@ -96,11 +97,7 @@ void KsGroup::on_timer(TimePoint now) {
   if (store_.retry_at() <= now) (void)store_.save_keys(now, state_);  // it reports itself
   renew_spending(now);
   evict_silent(now);
-  if (state_.reset_under && sender_.idle()) {
-    state_.reset_under.reset();
-    report_failure(store_.save_all_members(now, state_));
-    report_failure(store_.save_keys(now, state_));
-  }
+  end_reset(now);
   if (state_.options.authority == nullptr || distributing_)
     report_failure(delete_obsolete(now));
   else
@@ -262,6 +259,20 @@ Status KsGroup::reset(TimePoint now, std::string_view why) {
   const Status sent = sender_.start(now, std::move(plan), std::move(under), why);
   state_.members.clear();
   return sent;
+}
+
+/// Everybody has been told. The stored list is still the one of before, and it is the stored KEK
+/// beside it that says so: that goes last, or a restart would take those on the list for members.
+void KsGroup::end_reset(TimePoint now) {
+  constexpr Duration retry = seconds{1};
+  if (end_reset_at_ <= now) end_reset_at_ = never;
+  if (!state_.reset_under || !sender_.idle() || end_reset_at_ != never) return;
+  if (const Status stored = store_.save_all_members(now, state_); !stored) {
+    end_reset_at_ = now + retry;
+    return report_failure(stored);
+  }
+  state_.reset_under.reset();
+  report_failure(store_.save_keys(now, state_));
 }
 
 Status KsGroup::close(TimePoint now) {
