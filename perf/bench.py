@@ -18,6 +18,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import changes  # noqa: E402
+import latency  # noqa: E402
 import svg  # noqa: E402
 
 SUITES = ["gcm128", "gcm256", "cbc128-sha1", "cbc256-sha256"]
@@ -44,10 +45,12 @@ def arguments():
     parser.add_argument("--rekey", action="store_true",
                         help="instead: loss, throughput and pauses while keys change")
     parser.add_argument("--cores", action="store_true", help="instead: two workers against one")
+    parser.add_argument("--latency", action="store_true",
+                        help="instead: the latency that a worker adds at several loads")
     parser.add_argument("--entries", type=int, default=100, help="policy entries")
     parser.add_argument("--sas", type=int, default=1, help="SAs, packets are of each in turn")
     parser.add_argument("--window", type=int, default=64, help="replay window")
-    parser.add_argument("--suites", default=",".join(SUITES))
+    parser.add_argument("--suites")
     parser.add_argument("--directions", default="enc,dec")
     parser.add_argument("--sizes", help="inner IP octets, or imix")
     parser.add_argument("--starts", type=int, help="processes, the least of which counts")
@@ -59,7 +62,8 @@ def arguments():
                         help="say which rows are worse or better than noise explains; "
                              "status 1 if one is worse")
     options = parser.parse_args()
-    if options.sizes is None and not options.cores:
+    options.suites = options.suites or ",".join(latency.SUITES if options.latency else SUITES)
+    if options.sizes is None and not (options.cores or options.latency):
         options.sizes = "64,imix,1420" if options.quick or options.scale else \
             "64,128,256,512,1024,1420,imix"
     options.starts = options.starts or (3 if options.quick else 5)
@@ -274,6 +278,8 @@ def other_tables(options):
     lost = 0
     if options.rekey:
         rows, lost = changes.rekey(options.program, options.quick)
+    elif options.latency:
+        rows = latency.table(options)
     else:
         rows = changes.cores(options.program, options, options.plots)
     if options.json:
@@ -286,7 +292,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = arguments()
     with Hugepages(wanted=128):
-        if options.rekey or options.cores:
+        if options.rekey or options.cores or options.latency:
             return other_tables(options)
         if options.scale:
             rows = measure(options, "policy entries", [(n, 1) for n in (1, 10, 100, 1000)])

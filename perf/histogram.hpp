@@ -17,6 +17,11 @@ class Histogram {
     ++total_;
     greatest_ = std::max(greatest_, value);
   }
+  void add(const Histogram& other) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
+    total_ += other.total_;
+    greatest_ = std::max(greatest_, other.greatest_);
+  }
   /// What that share of the values is at most, within the error.
   [[nodiscard]] std::uint64_t quantile(double share) const {
     auto left = static_cast<std::uint64_t>(share * static_cast<double>(total_));

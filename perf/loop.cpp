@@ -53,21 +53,21 @@ Loop::Loop(const Options& options, const std::string& directory) : options_(opti
   pair_ = std::move(*made);
 }
 
-Snapshot Loop::snapshot(unsigned generation) const {
+Snapshot Loop::snapshot_for(const Options& options, unsigned generation) {
   Snapshot out;
-  const unsigned others = options_.entries > options_.sas ? options_.entries - options_.sas : 0;
+  const unsigned others = options.entries > options.sas ? options.entries - options.sas : 0;
   for (unsigned i = 0; i < others; ++i)
     out.policy.push_back(
         entry("10.0.0.0/8", fmt::format("192.{}.{}.0/24", 100 + i / 250, i % 250)));
-  for (unsigned i = 0; i < options_.sas; ++i) {
+  for (unsigned i = 0; i < options.sas; ++i) {
     PolicyEntry protect =
-        entry(sources(Ip::v4), options_.sas == 1 ? all_networks(Ip::v4) : network(Ip::v4, i));
+        entry(sources(Ip::v4), options.sas == 1 ? all_networks(Ip::v4) : network(Ip::v4, i));
     protect.action = Action::protect;
     for (unsigned back = 0; back < 2 && back <= generation; ++back) {
-      Sa sa = Rig::sa_for(options_.suite, 0x1000 + (generation - back) * options_.sas + i);
+      Sa sa = Rig::sa_for(options.suite, 0x1000 + (generation - back) * options.sas + i);
       sa.replay_window = 64;
       if (!sa.sender_ids.empty())
-        for (unsigned w = 1; w < options_.workers; ++w) sa.sender_ids.push_back(1 + w);
+        for (unsigned w = 1; w < options.workers; ++w) sa.sender_ids.push_back(1 + w);
       protect.receive_spis.push_back(sa.spi);
       if (back == 0) protect.send_spi = sa.spi;
       out.sas.push_back(std::move(sa));

@@ -26,7 +26,10 @@ class Loop {
   Loop(const Options& options, const std::string& directory);
 
   /// The policy with the keys of that generation, those of the one before for reception only.
-  [[nodiscard]] dataplane::Snapshot snapshot(unsigned generation) const;
+  [[nodiscard]] dataplane::Snapshot snapshot(unsigned generation) const {
+    return snapshot_for(options_, generation);
+  }
+  static dataplane::Snapshot snapshot_for(const Options& options, unsigned generation);
   [[nodiscard]] dataplane::PortPair& pair() { return *pair_; }
   [[nodiscard]] const dataplane::PortPair& pair() const { return *pair_; }
   /// Packets that were received in clear and neither came back in clear nor are in the ring.
