@@ -80,10 +80,9 @@ TimePoint KsGroup::kek_due() const {
 
 TimePoint KsGroup::next_deadline() const {
   if (state_.options.authority != nullptr) return next_planned();
-  TimePoint next =
-      std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
-                restart_rekey_at_.value_or(never), store_.retry_at(), next_spending_, end_reset_at_,
-                time_due()});
+  TimePoint next = std::min({sender_.next_deadline(), exclusions_due_.value_or(never),
+                             restart_rekey_at_.value_or(never), store_.retry_at(), next_spending_,
+                             end_reset_at_, time_due()});
   for (const GroupTek& tek : state_.keys.teks) {
     next = std::min(next, current(tek) ? rekey_due(tek) : tek.tek.expires);
     if (tek.delete_at) next = std::min(next, *tek.delete_at);

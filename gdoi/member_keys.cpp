@@ -17,6 +17,13 @@ bool names(const MemberEntry& entry, std::uint32_t spi) {
   return std::find(entry.spis.begin(), entry.spis.end(), spi) != entry.spis.end();
 }
 
+bool is_followed(const MemberEntry& line, const std::vector<MemberEntry>& entries) {
+  return line.acl.permit && std::any_of(entries.begin(), entries.end(), [&](const auto& entry) {
+           return entry.acl.permit && !entry.spis.empty() &&
+                  contains(entry.acl.selector, line.acl.selector);
+         });
+}
+
 const AclEntry& acl_of(const std::variant<OfferedSa, OfferedExclusion>& item) {
   if (const auto* sa = std::get_if<OfferedSa>(&item)) return sa->entry;
   return std::get<OfferedExclusion>(item).entry;
@@ -191,22 +198,32 @@ Status MemberKeys::install(TimePoint now, const OfferedPolicy& policy, const KdP
 /// and the workers send with the old ones until they have seen the new policy.
 void MemberKeys::keep_unnamed(std::vector<MemberEntry>& entries,
                               std::map<std::uint32_t, MemberTek>& fresh, bool same_kek) {
+  std::vector<MemberEntry> gone;
   for (const MemberEntry& old : entries_) {
     const auto entry = std::find_if(entries.begin(), entries.end(),
                                     [&](const MemberEntry& e) { return e.acl == old.acl; });
-    if (entry == entries.end()) continue;
+    if (entry == entries.end()) {
+      if (is_followed(old, entries)) gone.push_back(old);
+      continue;
+    }
     TimePoint last_offered = TimePoint::min();
     for (const std::uint32_t spi : entry->spis) {
       last_offered = std::max(last_offered, fresh.at(spi).tek.expires);
     }
+    // Nor has it overtaken what was ours after it: lifetimes in messages are whole seconds.
+    const auto last_named =
+        std::find_if(old.spis.rbegin(), old.spis.rend(), [&](std::uint32_t spi) {
+          return names(*entry, spi);
+        }).base();
     std::size_t older = 0;
-    for (const std::uint32_t spi : old.spis) {
+    for (auto at = old.spis.begin(); at != old.spis.end(); ++at) {
+      const std::uint32_t spi = *at;
       if (names(*entry, spi)) continue;
       const auto known = teks_.find(spi);
       if (known != teks_.end()) fresh.try_emplace(spi, std::move(known->second));
       const auto kept = fresh.find(spi);
       if (kept == fresh.end()) continue;
-      if (same_kek && kept->second.tek.expires > last_offered) {
+      if (same_kek && at >= last_named && kept->second.tek.expires > last_offered) {
         entry->spis.push_back(spi);
         continue;
       }
@@ -215,6 +232,27 @@ void MemberKeys::keep_unnamed(std::vector<MemberEntry>& entries,
       entry->spis.insert(entry->spis.begin() + static_cast<std::ptrdiff_t>(older++), spi);
     }
   }
+  for (MemberEntry& line : gone) keep_line(std::move(line), entries, fresh);
+}
+
+/// A line that the registration does not have, since it was taken away, or the server has not heard
+/// of it: others may still send with its TEKs, and what it protected is protected by another now.
+/// It goes last, where no packet of ours meets it, and with its keys.
+void MemberKeys::keep_line(MemberEntry line, std::vector<MemberEntry>& entries,
+                           std::map<std::uint32_t, MemberTek>& fresh) {
+  std::erase_if(line.spis, [&](std::uint32_t spi) {
+    const auto known = teks_.find(spi);
+    if (known == teks_.end()) return true;
+    const auto [kept, ours] = fresh.try_emplace(spi, std::move(known->second));
+    MemberTek& tek = kept->second;
+    if (ours) {
+      tek.receive_only_now = true;
+      tek.delete_at = std::min(tek.delete_at.value_or(never), tek.tek.expires);
+      if (!tek.own_sender_ids) tek.own_sender_ids = sender_ids_;
+    }
+    return !tek.deleted();
+  });
+  if (!line.spis.empty()) entries.push_back(std::move(line));
 }
 
 // ---- rekey --------------------------------------------------------------------------------------

@@ -40,6 +40,9 @@ struct MemberEntry {
   std::optional<std::uint16_t> replay_window;  ///< last said: for a TEK that comes without
 };
 
+/// Whether each packet that matches `inner` matches `outer` as well.
+[[nodiscard]] bool contains(const dataplane::Selector& outer, const dataplane::Selector& inner);
+
 /// A Rekey SA at a member.
 struct MemberKek {
   Kek kek;
@@ -118,6 +121,8 @@ class MemberKeys {
   [[nodiscard]] const MemberKek* rekey_sa(const KekSpi& spi) const;
   void keep_unnamed(std::vector<MemberEntry>& entries, std::map<std::uint32_t, MemberTek>& fresh,
                     bool same_kek);
+  void keep_line(MemberEntry line, std::vector<MemberEntry>& entries,
+                 std::map<std::uint32_t, MemberTek>& fresh);
   void reorder(const OfferedPolicy& policy);
   void delete_teks(TimePoint when, TimePoint now, const DeletePayload& del, Change& change);
   void keep_for_reception(TimePoint now, const std::vector<std::uint32_t>& spis);

@@ -15,12 +15,16 @@ bool contains(const Prefix& outer, const Prefix& inner) {
 bool contains(const PortRange& outer, const PortRange& inner) {
   return outer.first <= inner.first && inner.last <= outer.last;
 }
+}  // namespace
+
 bool contains(const Selector& outer, const Selector& inner) {
   return contains(outer.source, inner.source) && contains(outer.destination, inner.destination) &&
          (outer.protocol == 0 || outer.protocol == inner.protocol) &&
          contains(outer.source_ports, inner.source_ports) &&
          contains(outer.destination_ports, inner.destination_ports);
 }
+
+namespace {
 
 bool overlap(const Prefix& a, const Prefix& b) {
   return contains(a, b) || contains(b, a);

@@ -60,6 +60,40 @@ TEST_F(Change, a_new_policy_is_distributed_in_order_and_what_is_gone_deleted_lat
   EXPECT_EQ(status(member).acl, acl(policy.sas[0].acl)) << log();
 }
 
+// As at a server that has not heard of the line, or when the rekey that took it was lost.
+TEST_F(Change, a_line_that_a_registration_does_not_have_is_received_on_to_its_end) {
+  auto policy = default_policy();
+  policy.sas[0].acl = {permit("10.0.0.0/24", "172.16.0.0/16"),
+                       permit("10.0.0.0/8", "172.16.0.0/16"),
+                       permit("192.0.2.0/24", "172.16.0.0/16")};
+  Server& server = add_server("10.9.0.2", policy);
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  net.fate = [](const Datagram& datagram) {
+    const auto header = ike::Header::parse(datagram.payload);
+    return header && header->exchange == ExchangeType::groupkey_push ? Fate{0} : Fate{};
+  };
+  auto changed = policy;
+  changed.sas[0].acl = {permit("10.0.0.0/8", "172.16.0.0/16")};
+  changed.sas[0].suite = dataplane::Suite::aes_256_cbc_sha256_128;
+  ASSERT_TRUE(server.role().update_policy(net.now(), changed));
+  const auto before = installed(member).policy;
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(2s);
+  ASSERT_EQ(status(member).registrations_succeeded, 2u) << log();
+  EXPECT_TRUE(receives(member, before[0].send_spi)) << log();
+  const auto now = installed(member).policy;
+  EXPECT_EQ(now[0].selector, before[1].selector);
+  EXPECT_NE(now[0].send_spi, before[0].send_spi) << "nothing is sent with it";
+  EXPECT_EQ(std::count(now[0].receive_spis.begin(), now[0].receive_spis.end(), before[0].send_spi),
+            1);
+  for (const auto& line : now) EXPECT_NE(line.selector, before[2].selector) << "nothing follows it";
+  net.fate = {};
+  net.run_for(policy.sas[0].lifetime);
+  EXPECT_FALSE(receives(member, before[0].send_spi));
+  EXPECT_EQ(status(member).acl, acl(changed.sas[0].acl)) << log();
+}
+
 // Keys that rekeys have superseded are still there for reception. With the lines that they share
 // with their successor gone, nobody may fall back to sending with them.
 TEST_F(Change, lines_that_are_gone_take_superseded_keys_with_them) {
@@ -538,6 +572,23 @@ TEST_F(Change, a_pull_that_races_a_push_keeps_the_higher_seq) {
   EXPECT_EQ(status(member).registrations_succeeded, 2u);
   EXPECT_EQ(status(member).kek->seq, 1u) << "the SEQ of message 4 was 0: stale";
   net.run_for(30s);
+  EXPECT_EQ(sending(member), current_spis(server)) << log();
+}
+
+// A PULL names the active TEK and the newest, and says lifetimes in whole seconds: by them the one
+// between, 300 ms older than the newest, seems to end last.
+TEST_F(Change, of_two_rekeys_within_a_second_a_registration_keeps_the_second) {
+  Server& server = add_server("10.9.0.2", default_policy());
+  Member& member = add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(300ms);
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
+  net.run_for(60'250ms);  // what is left has a fraction of a second
+  ASSERT_EQ(sending(member), current_spis(server)) << log();
+  ASSERT_TRUE(member.role().register_now(net.now(), "GETVPN"));
+  net.run_for(60s);
+  EXPECT_EQ(status(member).registrations_succeeded, 2u);
   EXPECT_EQ(sending(member), current_spis(server)) << log();
 }
 
