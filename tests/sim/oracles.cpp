@@ -18,6 +18,12 @@ constexpr std::size_t cookies_size = 16;
 constexpr std::size_t exchange_offset = 18;
 constexpr std::size_t block_size = 16;
 
+bool has_key(const coop::Epoch& epoch, std::uint32_t spi) {
+  return std::ranges::any_of(epoch.chains, [spi](const coop::Chain& chain) {
+    return spi - chain.spi(chain.generation) < 10'000;  // later generations
+  });
+}
+
 bool is_exchange(const Datagram& datagram, ike::ExchangeType type) {
   return datagram.payload.size() >= header_size &&
          datagram.payload[exchange_offset] == static_cast<std::uint8_t>(type);
@@ -39,12 +45,11 @@ void KeyOracle::on_installed(const Host& host, const dataplane::Snapshot& snapsh
   for (const auto& sa : snapshot.sas) {
     const auto key = fingerprint(sa);
     const auto [found, fresh] = key_of_.try_emplace(sa.spi, key);
-    if (!fresh && found->second != key) {
+    if (!fresh && found->second != key)
       group_.judge().accuse(oracle::spi_two_keys, group_.now(),
                             fmt::format("{} installed another key for SPI {:08x} than was "
                                         "installed for it before",
                                         host.name(), sa.spi));
-    }
     if (fresh && calm_) check_held(sa.spi);
     if (genuine_.contains(sa.spi) || forgiving_) continue;
     learn();
@@ -61,22 +66,25 @@ bool KeyOracle::made_by_server(std::uint32_t spi) {
 
 /// Whether an epoch that this key server holds, if it is up, has a key with this SPI.
 bool KeyOracle::held_at(std::size_t server, std::uint32_t spi) {
-  constexpr std::uint32_t generations_max = 10'000;
   const auto* group = group_.coop_group(server);
   if (group == nullptr) return false;
   for (const auto* item : group->replica().all(coop::Kind::epoch)) {
     coop::EpochId id{};
     std::copy_n(item->id.key.begin(), id.size(), id.begin());
     const auto epoch = coop::decode_epoch(id, item->value.view());
-    if (!epoch) continue;
-    for (const auto& chain : epoch->chains)
-      if (spi - chain.spi(chain.generation) < generations_max) return true;
+    if (epoch && has_key(*epoch, spi)) return true;
   }
   return false;
 }
 
-/// Every key server that is up holds an epoch with this key: whichever dies, another can go on.
+/// Every key server that is up holds an epoch with this key: whichever dies, another can go on. A
+/// key of no epoch in force is for reception only: who was away alone has derived such.
 void KeyOracle::check_held(std::uint32_t spi) {
+  bool in_force = false;
+  for (std::size_t i = 0; i < group_.servers() && !in_force; ++i)
+    if (const auto* group = group_.coop_group(i))
+      in_force = group->epoch() != nullptr && has_key(*group->epoch(), spi);
+  if (!in_force) return;
   for (std::size_t i = 0; i < group_.servers(); ++i) {
     if (group_.coop_group(i) == nullptr || group_.server(i).paused()) continue;
     if (!held_at(i, spi))
