@@ -25,11 +25,13 @@ inline constexpr EventKind ks_unreach{"GDOI", Severity::error, "COOP_KS_UNREACH"
 inline constexpr EventKind ks_reach{
     "GDOI", Severity::notice, "COOP_KS_REACH",
     "Reachability restored with Cooperative KS {ks} in group {group}."};
-inline constexpr EventKind ks_unauth{
-    "GDOI", Severity::warning, "COOP_KS_UNAUTH",
-    "contact from a peer that is not authorized as a key server of the group"};
+inline constexpr EventKind ks_unauth{"GDOI", Severity::warning, "COOP_KS_UNAUTH",
+                                     "contact from a peer that is not authorized as a key server "
+                                     "of the group; if it is one, correct "
+                                     "its certificate or the group's `redundancy/authorization`"};
 inline constexpr EventKind limit_reached{"GDOI", Severity::error, "COOP_LIMIT_REACHED",
-                                         "replicated state is beyond its limit"};
+                                         "replicated state is beyond its limit and was left out; "
+                                         "the group is larger than it may be"};
 inline constexpr EventKind config_mismatch{
     "GDOI", Severity::error, "COOP_CONFIG_MISMATCH",
     "the configurations of two key servers differ; make them the same"};

@@ -23,6 +23,9 @@ Status check_timers(const Timers& timers) {
                 fmt::format("dead ({} ms) must be at least 1.5 times silent ({} ms), or there is "
                             "no time to ask before an election",
                             timers.dead.count(), timers.silent.count()));
+  if (timers.dead > std::chrono::hours(4))
+    return fail(coop_bad_options,
+                fmt::format("dead is {} ms; it may be 14400000 at most", timers.dead.count()));
   return {};
 }
 
@@ -43,8 +46,10 @@ Status check(const Options& options) {
     if (!seen.insert(peer.address).second)
       return fail(coop_bad_options, "the same key server twice: " + peer.address.text());
   }
-  if (options.refresh_after.count() < 0 || options.pseudotime_tolerance.count() <= 0)
-    return fail(coop_bad_options, "refresh_after and pseudotime_tolerance can't be negative");
+  if (options.refresh_after.count() < 0 || options.state_trust.count() < 0)
+    return fail(coop_bad_options, "refresh_after and state_trust can't be negative");
+  if (options.pseudotime_tolerance.count() <= 0)
+    return fail(coop_bad_options, "pseudotime_tolerance must be above 0");
   if (!options.state_key.empty() && options.state_key.size() < 32)
     return fail(coop_bad_options, "the state key must have 32 octets at least");
   return {};

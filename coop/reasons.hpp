@@ -21,19 +21,26 @@ inline constexpr Reason coop_unauthorized{
     "the peer is not authorized as a key server of the group; correct its certificate, the group's "
     "peers or its key server rules"};
 inline constexpr Reason coop_unknown_group{"coop_unknown_group",
-                                           "a COOP message names a group that we do not serve"};
+                                           "a COOP message names a group that we do not serve; add "
+                                           "it here, or take us from its peers there"};
 inline constexpr Reason coop_wrong_sender{
-    "coop_wrong_sender", "an announcement names another server than the one that sent it"};
+    "coop_wrong_sender",
+    "an announcement names another server than the one that sent it; a key server's address must "
+    "be the one that it sends from, without address translation"};
 inline constexpr Reason coop_record{"coop_record",
-                                    "a replicated item does not have the form of its kind"};
+                                    "a replicated item does not have the form of its kind: the key "
+                                    "server that sent it is broken; it was left out"};
 inline constexpr Reason coop_limit{
-    "coop_limit", "a replicated item is beyond the limit of its kind and was left out"};
+    "coop_limit",
+    "a replicated item is beyond the limit of its kind and was left out; the group is larger than "
+    "docs/coop-protocol.md section 5.1 allows"};
 
 // Configuration and stored state.
 inline constexpr Reason coop_bad_options{"coop_bad_options",
                                          "the options of a co-operating key server contradict"};
 inline constexpr Reason coop_no_such_group{"coop_no_such_group",
-                                           "no co-operating group has that name"};
+                                           "no co-operating group has that name; `cohort show "
+                                           "crypto gkm ks coop` lists them"};
 inline constexpr Reason coop_corrupt_state{
     "coop_corrupt_state",
     "the stored state of a co-operating key server is damaged, of another version, or sealed with "

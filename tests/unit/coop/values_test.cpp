@@ -266,6 +266,8 @@ TEST(CoopOptions, RatiosOfTheTimersAreChecked) {
   EXPECT_FALSE(check(options));
   options.timers = {milliseconds(1000), milliseconds(2000), milliseconds(2500)};
   EXPECT_FALSE(check(options));
+  options.timers.dead = std::chrono::hours(4) + milliseconds(1);  // a time that overflows, say
+  EXPECT_FALSE(check(options));
 }
 
 TEST(CoopOptions, PeersAreChecked) {
