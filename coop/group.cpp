@@ -257,7 +257,7 @@ void Group::on_announce(TimePoint now, Peer& peer, const Message& message,
     peer.synced = true;
   }
   note_time(now, peer, announce);
-  compare_policy(peer);
+  if (first) compare_policy(peer);  // then whenever one of the two policies changes
   if (message.reply_requested && (first || now - peer.last_reply >= options_.timers.announce / 4)) {
     peer.last_reply = now;
     this->announce(now, peer, false, false);
