@@ -97,10 +97,18 @@ void Coop::update_lines(TimePoint now) {
   lines_ = std::move(wanted);
 }
 
-Session* Coop::session_to(const IpAddress& peer) {
+bool Coop::trusted(const Session& session) const {
+  return std::any_of(groups_.begin(), groups_.end(), [&](const auto& entry) {
+    return authorized(entry.second->options(), session.peer, session.remote.address).has_value();
+  });
+}
+
+Session* Coop::session_to(const IpAddress& peer, const Options* group) {
   Session* newest = nullptr;
   for (auto& [id, session] : sessions_) {
     if (session.remote.address != peer || session.sent == sequence_max) continue;
+    // Somebody else at a peer's address, a member perhaps, does not take the peer's place.
+    if (group != nullptr ? !authorized(*group, session.peer, peer) : !trusted(session)) continue;
     if (newest == nullptr || session.established >= newest->established) newest = &session;
   }
   return newest;
@@ -115,7 +123,6 @@ void Coop::on_phase1_established(TimePoint now, const ike::Phase1Info& info) {
   session.established = session.last_heard = now;
   const auto line = lines_.find(info.remote.address);
   if (line == lines_.end()) return;  // a member's, most likely
-  line->second.next_try = never;
   Session& there = sessions_.insert_or_assign(info.id, std::move(session)).first->second;
   for (const auto& [name, group] : groups_) {
     const auto& peers = group->options().peers;
@@ -128,6 +135,7 @@ void Coop::on_phase1_established(TimePoint now, const ike::Phase1Info& info) {
     else
       refuse_stranger(there, allowed.error(), name);
   }
+  line->second.next_try = trusted(there) ? never : now + line->second.silence;
 }
 
 void Coop::on_phase1_closed(TimePoint now, ike::Phase1Id id, const Error&) {
@@ -166,7 +174,8 @@ void Coop::drop_stale(TimePoint now) {
     const auto found = sessions_.find(id);
     if (found == sessions_.end()) continue;
     const IpAddress peer = found->second.remote.address;
-    isakmp_.close(now, id, peer_silent);
+    // What a member has begun is not ours to end.
+    if (found->second.initiator || trusted(found->second)) isakmp_.close(now, id, peer_silent);
     sessions_.erase(id);  // on_phase1_closed has done it, unless isakmp had forgotten it
     if (const auto line = lines_.find(peer); line != lines_.end() && session_to(peer) == nullptr)
       line->second.next_try = now;
@@ -213,8 +222,8 @@ Status Coop::authorized(const Options& options, const PeerIdentity& peer,
 }
 
 Sent Coop::transmit(const Options& options, const IpAddress& peer, Message message) {
-  Session* session = session_to(peer);
-  if (session == nullptr || !authorized(options, session->peer, peer)) return {};
+  Session* session = session_to(peer, &options);
+  if (session == nullptr) return {};
   const std::size_t octets = seal_and_send(isakmp_, *session, message);
   return {octets, message.sequence};
 }
@@ -246,8 +255,10 @@ void Coop::on_protected(TimePoint now, const ike::Phase1Info& info, const ike::H
     for (const auto& [name, group] : groups_) group->count_receive_drop(from);
     return;
   }
-  session.last_heard = now;
-  isakmp_.heard(now, info.id);
+  if (trusted(session)) {
+    session.last_heard = now;
+    isakmp_.heard(now, info.id);
+  }
   if (!*message) return;
   for (const auto& [name, group] : groups_) {
     if (group->options().group != (*message)->group) continue;

@@ -49,7 +49,10 @@ class Coop final : public ike::ExchangeHandler {
 
   [[nodiscard]] Status authorized(const Options& options, const PeerIdentity& peer,
                                   const IpAddress& from) const;
-  [[nodiscard]] Session* session_to(const IpAddress& peer);
+  /// Whether a group takes the peer of a session for a key server.
+  [[nodiscard]] bool trusted(const Session& session) const;
+  /// The session to send under: the newest with that key server, in that group or else in any.
+  [[nodiscard]] Session* session_to(const IpAddress& peer, const Options* group = nullptr);
   Sent transmit(const Options& options, const IpAddress& peer, Message message);
   void refuse_stranger(Session& session, const Error& why, std::string_view group);
   void update_lines(TimePoint now);

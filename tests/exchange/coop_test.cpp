@@ -224,6 +224,29 @@ TEST_F(CoopStrangers, AMembersCertificateMakesNoKeyServer) {
   EXPECT_EQ(servers[0]->group()->status(net.now()).peers[0].counters.announces_received, 0u);
 }
 
+// A machine may be a key server and a member, and what it says as a member is no COOP.
+TEST_F(CoopStrangers, AMemberAtAPeersAddressDoesNotTakeItsPlace) {
+  auth = ike::AuthMethod::ecdsa_256;
+  make(2);
+  enrol(0, "GETVPN_KS");
+  enrol(1, "GETVPN_KS");
+  start_all();
+  ASSERT_TRUE(settle(0));
+  enrol(1, "GETVPN_GM");
+  Host& machine = servers[1]->host;
+  ike::IsakmpOptions options = options_with({fast_policy(auth)});
+  options.local = machine.at(4848);
+  CoopNode member(machine.world, std::move(options));
+  machine.bind(4848, member);
+  member.isakmp.initiate(net.now(), servers[0]->host.at(gdoi_port));
+  net.run_for(seconds(10));
+  EXPECT_EQ(servers[0]->host.count(events::ks_unauth), 1u);
+  EXPECT_EQ(machine.count(events::ks_unreach), 0u);
+  EXPECT_TRUE(one_primary(0));
+  EXPECT_TRUE(servers[1]->group()->may_register());
+  machine.unbind(member);
+}
+
 TEST_F(CoopGroup, ReplayedReflectedAndDamagedMessagesAreRefused) {
   make(2);
   start_all();
