@@ -158,6 +158,7 @@ Status Group::begin(TimePoint now, EpochCause cause, const Epoch* other) {
     all.push_back(&one);
   }
   for (const Peer& peer : peers_) highest = std::max(highest, peer.last.epoch_number);
+  if (highest >= heard_number_max) return fail(coop_numbers_used_up, fmt::format("{}", highest));
   Epoch made = begin_epoch(world_.random, cause, highest, epoch(), lines_, all, now_ms(now));
   if (other != nullptr) made.ancestors = both_histories(made, *other);
   (void)make_room(made);
@@ -304,7 +305,9 @@ void Group::advance_epochs(TimePoint now) {
   const bool overdue = preparing_ && now >= preparing_->until && replica_.dirty().empty();
   if (preparing_ && (held_by_reachable(preparing_->change) || overdue)) commit(now, preparing_->id);
   begin_after_partition(now);
-  if (const auto cause = due_epoch(now)) (void)begin(now, *cause);
+  if (const auto cause = due_epoch(now))
+    if (const auto begun = begin(now, *cause); !begun)
+      world_.outbox.refuse({begun.error(), "coop", options_.group_name});
 }
 
 /// A primary's first duty: what its predecessor prepared may be in use already.

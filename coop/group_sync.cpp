@@ -45,6 +45,10 @@ void Group::take_record(TimePoint now, const Peer& peer, ByteView record) {
     return;
   }
   if (!*item) return;  // a kind that we don't know yet
+  if (const auto heard = check_heard(**item); !heard) {
+    world_.outbox.refuse({heard.error(), "coop_item", peer.end.address.text()});
+    return;
+  }
   const ItemKey id = (*item)->id;
   if (id.kind == Kind::epoch) {
     EpochId epoch_id{};

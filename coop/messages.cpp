@@ -115,6 +115,9 @@ Result<Announce> read_announce(Reader& in) {
   announce.role = static_cast<Role>(role);
   if ((announce.epoch_number == 0) != (announce.epoch_id == EpochId{}))
     return fail(coop_format, "an epoch number without an id, or an id without a number");
+  if (announce.epoch_number > heard_number_max || announce.pseudotime_ms > heard_ms_max)
+    return fail(coop_format, fmt::format("epoch {}, pseudotime {} ms: no server comes so far",
+                                         announce.epoch_number, announce.pseudotime_ms));
   COHORT_CHECK(read_lists(in, announce));
   return announce;
 }

@@ -19,6 +19,12 @@ inline constexpr std::uint8_t payload_type = 200;  ///< of ISAKMP, private use
 inline constexpr std::uint8_t version_major = 1;
 inline constexpr std::uint8_t version_minor = 0;
 
+/// What a peer may say at most. No server comes near by itself, and ours need room behind it: with
+/// the last number of all, nothing could follow, and what was stored could not be read any more.
+inline constexpr std::uint32_t heard_number_max = std::uint32_t{1} << 31;  ///< epoch, SEQ
+inline constexpr std::uint64_t heard_ms_max = std::uint64_t{1} << 46;      ///< pseudotime
+inline constexpr std::uint64_t heard_stamp_max = heard_ms_max << 16;
+
 using EpochId = std::array<std::uint8_t, 8>;
 using PolicyHash = std::array<std::uint8_t, 32>;
 using Incarnation = std::uint64_t;

@@ -49,6 +49,11 @@ inline constexpr Reason coop_not_primary{"coop_not_primary",
                                          "only the primary key server can do this; ask it there"};
 inline constexpr Reason coop_busy{"coop_busy",
                                   "an earlier change is still being replicated; try again"};
+inline constexpr Reason coop_numbers_used_up{
+    "coop_numbers_used_up",
+    "a key server has said a number of an epoch behind which there is none; stop all key servers "
+    "of "
+    "the group, find out which is broken, remove the state of all and start them again"};
 inline constexpr Reason coop_partition{
     "coop_partition",
     "a key server is unreachable and evict_in_partition is at_merge: the eviction waits for it"};

@@ -206,6 +206,20 @@ Result<std::optional<Item>> decode_item(ByteView record) {
   return std::optional<Item>(std::move(item));
 }
 
+Status check_heard(const Item& item) {
+  if (item.stamp > heard_stamp_max)
+    return fail(coop_record, fmt::format("stamp {:x}: no server comes so far", item.stamp));
+  if (item.id.kind == Kind::seq && Reader(item.value.view()).u32() > heard_number_max)
+    return fail(coop_record, "a SEQ that no server comes to while a KEK lives");
+  if (item.id.kind != Kind::epoch) return {};
+  EpochId id{};
+  std::copy_n(item.id.key.begin(), id.size(), id.begin());
+  const auto epoch = decode_epoch(id, item.value.view());
+  if (epoch && epoch->number <= heard_number_max && epoch->known_since_ms() <= heard_ms_max)
+    return {};
+  return fail(coop_record, "an epoch with a number or a time that no server comes to");
+}
+
 std::uint64_t Replica::next_stamp(std::uint64_t now_ms) {
   last_stamp_ = std::max(last_stamp_ + 1, now_ms << stamp_counter_bits);
   return last_stamp_;

@@ -66,6 +66,9 @@ struct RemovedIdentity {
 /// optional: a higher minor version may have more.
 [[nodiscard]] Result<std::optional<Item>> decode_item(ByteView record);
 
+/// Whether what a peer sent leaves room for what follows it.
+[[nodiscard]] Status check_heard(const Item& item);
+
 class Replica {
  public:
   explicit Replica(IpAddress self) : self_(self) {}

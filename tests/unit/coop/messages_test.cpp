@@ -122,6 +122,20 @@ TEST(CoopMessages, AnEpochNumberNeedsAnId) {
   EXPECT_TRUE(decode(encode(message)));
 }
 
+// With the last number, nothing could follow.
+TEST(CoopMessages, NumbersLeaveRoomForWhatFollows) {
+  Message message = samples()[0];
+  auto& announce = std::get<Announce>(message.body);
+  announce.epoch_number = heard_number_max;
+  announce.pseudotime_ms = heard_ms_max;
+  EXPECT_TRUE(decode(encode(message)));
+  announce.epoch_number = heard_number_max + 1;
+  EXPECT_FALSE(decode(encode(message)));
+  announce.epoch_number = 3;
+  announce.pseudotime_ms = heard_ms_max + 1;
+  EXPECT_FALSE(decode(encode(message)));
+}
+
 TEST(CoopMessages, DataIsBounded) {
   Message message = wrap(Data{1, 0, WipedBytes(data_octets_max)});
   EXPECT_TRUE(decode(encode(message)));
