@@ -1,6 +1,7 @@
 #include "coop/authority.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <utility>
 
 #include "controlplane/crypto/hash.hpp"
@@ -26,6 +27,39 @@ ItemKey item_of(Kind kind, std::string_view identity, ByteView more = {}) {
 std::uint64_t as_ms(Duration duration) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+std::string text_of(bool flag) {
+  return flag ? "yes" : "no";
+}
+
+/// What may not differ either, though it is no part of the policy that members get: with other
+/// times of rekeys each new primary would begin keys of its own.
+std::vector<PolicyEntry> compared_only(const gdoi::GroupPolicy& policy,
+                                       const std::vector<gdoi::KeyLine>& lines, Duration kek_lead,
+                                       const Options& options) {
+  const auto ms = [](auto time) { return fmt::format("{} ms", as_ms(time)); };
+  std::vector<PolicyEntry> out{
+      {"rekey lead", ms(kek_lead)},
+      {"rekey evict", fmt::format("{} before first ack {}", policy.rekey.evict_after_unanswered,
+                                  text_of(policy.rekey.evict_before_first_ack))},
+      {"rekey bare-digest-signature", text_of(policy.rekey.bare_digest_signature)}};
+  for (const gdoi::SaPolicy& sa : policy.sas) {
+    const auto line = std::find_if(lines.begin(), lines.end(), [&sa](const gdoi::KeyLine& one) {
+      return one.sa_number == sa.number;
+    });
+    if (line != lines.end()) out.push_back({fmt::format("sa {} lead", sa.number), ms(line->lead)});
+    out.push_back({fmt::format("sa {} single-sender", sa.number), text_of(sa.single_sender)});
+  }
+  out.push_back({"redundancy announce", ms(options.timers.announce)});
+  out.push_back({"redundancy silent", ms(options.timers.silent)});
+  out.push_back({"redundancy dead", ms(options.timers.dead)});
+  out.push_back(
+      {"redundancy key-source", options.key_source == KeySource::derived ? "derived" : "random"});
+  out.push_back({"redundancy evict-in-partition",
+                 options.evict_in_partition == EvictInPartition::now ? "now" : "at-merge"});
+  out.push_back({"redundancy refresh", ms(options.refresh_after)});
+  return out;
 }
 
 std::size_t key_octets(dataplane::Suite suite) {
@@ -212,6 +246,7 @@ Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
     specs.push_back(line_spec(std::move(text), static_cast<std::uint8_t>(line.suite), line.lifetime,
                               std::min<Duration>(line.lead + failover, line.lifetime / 2)));
   }
+  const std::vector<PolicyEntry> extra = compared_only(policy, lines, kek_lead, options);
   line_ids_ = std::move(ids);
   lines_ = std::move(lines);
   kek_octets_ = crypto::block_size(policy.rekey.cipher) + crypto::key_size(policy.rekey.cipher);
@@ -219,7 +254,7 @@ Status Authority::set_policy(TimePoint now, const gdoi::GroupPolicy& policy,
   // Members check rekeys with one key, whoever registered them.
   const Bytes digest = crypto::digest(crypto::Hash::sha256, {signing_key});
   entries.push_back({std::string(signing_key_entry), to_hex(ByteView(digest).first(16))});
-  return group_.set_policy(now, std::move(entries), std::move(specs), policy.sender_id_bits);
+  return group_.set_policy(now, std::move(entries), std::move(specs), policy.sender_id_bits, extra);
 }
 
 void Authority::add_teks(const Epoch& epoch, std::uint64_t now_ms, std::uint64_t left_ms,

@@ -113,6 +113,7 @@ class CoopGdoi : public GdoiDialogue {
       if (i != j) options.peers.push_back(ks[j].host->at(gdoi_port));
     gdoi::KeyServerOptions group = server_options(policy);
     group.local = ks[i].host->at(gdoi_port);
+    if (adjust) adjust(i, options, group);
     ks[i].node = std::make_unique<ServersNode>(*ks[i].host, ike_options(*ks[i].host));
     return ks[i].node->serve(net.now(), std::move(options), std::move(group));
   }
@@ -208,9 +209,28 @@ class CoopGdoi : public GdoiDialogue {
 
   gdoi::GroupPolicy policy;
   coop::KeySource key_source = coop::KeySource::derived;
+  std::function<void(std::size_t, coop::Options&, gdoi::KeyServerOptions&)> adjust;
   std::vector<Ks> ks;
   std::set<std::pair<IpAddress, IpAddress>> cuts;
 };
+
+// Each new primary would make keys of its own, for its own times.
+TEST_F(CoopGdoi, DifferentTimesOfRekeysAreNamed) {
+  adjust = [](std::size_t i, coop::Options& options, gdoi::KeyServerOptions& group) {
+    if (i == 0) return;
+    options.timers.dead = milliseconds(5000);
+    group.rekey_lead_permille = 400;
+  };
+  make(2, 2);
+  net.run_for(seconds(3));
+  for (const Ks& one : ks) {
+    const auto status = one.group()->status(net.now());
+    std::set<std::string> names;
+    for (const auto& difference : status.peers.at(0).differences) names.insert(difference.name);
+    EXPECT_EQ(names, (std::set<std::string>{"redundancy dead", "rekey lead", "sa 10 lead"}));
+    EXPECT_FALSE(status.drifted);  // members get the same policy of both
+  }
+}
 
 TEST_F(CoopGdoi, MembersOfTwoServersHaveTheSameKeys) {
   make(2, 4);
