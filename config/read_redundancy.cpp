@@ -114,6 +114,34 @@ void read_redundancy(ReadContext& context, const Json& value, const std::string&
   group.redundancy = std::move(out);
 }
 
+namespace {
+
+/// The successor of a key is handed out early enough for an election to come in between, though
+/// never before half of its life is over.
+void check_lifetimes(Diagnostics& diagnostics, const KeyServerGroup& group, const std::string& at) {
+  const gdoi::GroupPolicy& policy = group.policy;
+  const gdoi::RekeyPolicy& rekey = policy.rekey;
+  const auto election = group.redundancy->timers.dead + group.redundancy->timers.announce;
+  const auto check = [&](const std::string& what, std::chrono::seconds life) {
+    const milliseconds share = milliseconds(life) * group.rekey_lead_permille / 1000;
+    const milliseconds repeated = rekey.retransmit_interval * rekey.retransmit_number;
+    const milliseconds lead = std::max({share, milliseconds(policy.activation_delay), repeated});
+    if (2 * (lead + election) <= life) return;
+    diagnostics.warning(
+        at + "/dead", duration_text(election) + " with announce",
+        fmt::format(
+            "with the {} before its end at which a successor is due, half of the {} that {} "
+            "lives at most",
+            duration_text(lead), duration_text(life), what),
+        "a key may end in an election; let keys live longer, or shorten dead and announce");
+  };
+  check("the key-encryption key", rekey.lifetime);
+  for (const gdoi::SaPolicy& sa : policy.sas)
+    check(fmt::format("a key of sa {}", sa.number), sa.lifetime);
+}
+
+}  // namespace
+
 void check_redundancy(Diagnostics& diagnostics, const Configuration& configuration) {
   if (!configuration.key_server) return;
   const KeyServerRole& role = *configuration.key_server;
@@ -125,6 +153,7 @@ void check_redundancy(Diagnostics& diagnostics, const Configuration& configurati
     const auto& redundancy = role.groups[i].redundancy;
     if (!redundancy) continue;
     const std::string at = fmt::format("/key_server/groups/{}/redundancy", i);
+    check_lifetimes(diagnostics, role.groups[i], at);
     if (role.local.address.is_unspecified()) {
       diagnostics.error("/key_server/address", role.local.address.text(),
                         "the address that the other key servers know",

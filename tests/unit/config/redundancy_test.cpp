@@ -7,24 +7,26 @@
 namespace cohort::config {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
 std::string file_with(const std::string& redundancy, const std::string& address = "10.0.0.1",
-                      const std::string& authentication = "pre-share") {
+                      const std::string& authentication = "pre-share",
+                      const std::string& profile = "{}") {
   return fmt::format(
       R"({{"state_directory": "/s", "keys": {{"k": {{}}, "sign": {{"source": "import"}}}},
           "trustpoints": {{"T": {{"key": "k"}}}},
           "pre_shared_keys": [{{"peer": "0.0.0.0/0", "key": "0123456789"}}],
           "isakmp": {{"policies": [{{"authentication": "{2}"}}]}},
-          "access_lists": {{"all": ["permit ip any any"]}}, "profiles": {{"p": {{}}}},
+          "access_lists": {{"all": ["permit ip any any"]}}, "profiles": {{"p": {3}}},
           "key_server": {{"address": "{1}", "trustpoint": "T", "groups": [
             {{"name": "G", "identity": 1, "rekey": {{"signing_key": "sign"}},
               "sas": [{{"access_list": "all", "profile": "p"}}],
               "authorization": [{{"address": "10.0.0.0/8"}}],
               "redundancy": {0}}}]}}}})",
-      redundancy, address, authentication);
+      redundancy, address, authentication, profile);
 }
 
 std::vector<std::string> problems_of(const std::string& text) {
@@ -55,6 +57,18 @@ TEST(Redundancy, TimersGoDownToATenthOfASecond) {
   EXPECT_EQ(options.timers.silent, std::chrono::milliseconds(125));
   EXPECT_EQ(options.timers.dead, std::chrono::milliseconds(188));
   EXPECT_TRUE(options.preempt);
+}
+
+TEST(Redundancy, KeysThatAnElectionOutlastsAreNamed) {
+  const auto problems = [](const std::string& lifetime) {
+    return problems_of(file_with(R"({"peers": ["10.0.0.2"]})", "10.0.0.1", "pre-share",
+                                 R"({"lifetime": ")" + lifetime + R"("})"));
+  };
+  // 90 s of activation delay, 60 s and 20 s for an election: twice that.
+  EXPECT_THAT(problems("340s"), IsEmpty());
+  EXPECT_THAT(problems("339s"),
+              Contains(AllOf(HasSubstr("warning: at /key_server/groups/0/redundancy/dead"),
+                             HasSubstr("a key of sa 10"))));
 }
 
 TEST(Redundancy, TimersThatContradictEachOtherAreNamed) {
