@@ -144,7 +144,7 @@ std::size_t limit_of(Kind kind) {
     case Kind::removed_identity:
       return 4'096;
     case Kind::member:
-      return 20'000;
+      return members_max;
     case Kind::lease:
       return 1'024;
   }
@@ -248,12 +248,14 @@ void Replica::note_change(Entry& entry, const IpAddress& from) {
   entry.learned_from = from;
   entry.tombstone_since_ms = 0;
   changes_[from].emplace(entry.change, &entry);
+  stored_[entry.bucket].insert(&entry);
   dirty_.insert(entry.bucket);
 }
 
 void Replica::remove(std::map<ItemKey, Entry>::iterator place) {
   const Entry& entry = place->second;
   changes_[entry.learned_from].erase(entry.change);
+  stored_[entry.bucket].erase(&entry);
   --counts_[entry.item.id.kind];
   dirty_.insert(entry.bucket);
   items_.erase(place);
@@ -381,9 +383,8 @@ void Replica::drop_tombstones(std::uint64_t now_ms, std::uint64_t age_ms) {
 
 Secret Replica::encode_bucket(unsigned bucket) const {
   Writer out;
-  for (const auto& [id, entry] : items_) {
-    if (entry.bucket != bucket) continue;
-    Bytes record = encode_item(entry.item);
+  for (const Entry* entry : stored_[bucket]) {
+    Bytes record = encode_item(entry->item);
     out.u32(static_cast<std::uint32_t>(record.size())).bytes(record);
     zeroize(record);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -28,6 +29,8 @@ inline constexpr std::uint8_t kind_last = 7;
 [[nodiscard]] std::string_view name_of(Kind kind);
 /// The most items of a kind, tombstones included; 0 for one that we don't know.
 [[nodiscard]] std::size_t limit_of(Kind kind);
+
+inline constexpr std::size_t members_max = 20'000;  ///< of them, those that are gone included
 
 struct ItemKey {
   Kind kind = Kind::policy;
@@ -125,6 +128,9 @@ class Replica {
     std::uint64_t tombstone_since_ms = 0;
     unsigned bucket = 0;
   };
+  struct ByKey {
+    bool operator()(const Entry* a, const Entry* b) const { return a->item.id < b->item.id; }
+  };
   std::uint64_t next_stamp(std::uint64_t now_ms);
   [[nodiscard]] bool room_for(const ItemKey& id, std::uint64_t stamp);
   void note_change(Entry& entry, const IpAddress& from);
@@ -137,6 +143,7 @@ class Replica {
   /// By whom they were learned from, then by number: what a peer lacks is found without a look at
   /// what came from it.
   std::map<IpAddress, std::map<std::uint64_t, Entry*>> changes_;
+  std::array<std::set<const Entry*, ByKey>, buckets> stored_;  ///< what lies in each bucket
   std::map<Kind, std::size_t> counts_;
   std::set<unsigned> dirty_;
   std::uint64_t last_change_ = 0;
