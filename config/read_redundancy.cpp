@@ -5,6 +5,7 @@
 #include "config/reader.hpp"
 #include "config/sections.hpp"
 #include "controlplane/crypto/hash.hpp"
+#include "coop/replica.hpp"
 
 namespace cohort::config {
 
@@ -154,6 +155,12 @@ void check_redundancy(Diagnostics& diagnostics, const Configuration& configurati
     if (!redundancy) continue;
     const std::string at = fmt::format("/key_server/groups/{}/redundancy", i);
     check_lifetimes(diagnostics, role.groups[i], at);
+    const std::size_t members = role.groups[i].policy.members_max;
+    if (members > coop::members_max)
+      diagnostics.error(
+          fmt::format("/key_server/groups/{}/members_max", i), fmt::format("{}", members),
+          fmt::format("{} at most, as key servers tell each other of no more", coop::members_max),
+          "lower it, or leave \"redundancy\" out");
     if (role.local.address.is_unspecified()) {
       diagnostics.error("/key_server/address", role.local.address.text(),
                         "the address that the other key servers know",

@@ -71,6 +71,15 @@ TEST(Redundancy, KeysThatAnElectionOutlastsAreNamed) {
                              HasSubstr("a key of sa 10"))));
 }
 
+TEST(Redundancy, MoreMembersThanAreReplicatedAreRefused) {
+  std::string text = file_with(R"({"peers": ["10.0.0.2"]})");
+  const std::string_view before = R"("name": "G",)";
+  text.insert(text.find(before) + before.size(), R"("members_max": 20000,)");
+  EXPECT_THAT(problems_of(text), IsEmpty());
+  text.replace(text.find("20000"), 5, "20001");
+  EXPECT_THAT(problems_of(text), Contains(HasSubstr("/key_server/groups/0/members_max")));
+}
+
 TEST(Redundancy, TimersThatContradictEachOtherAreNamed) {
   EXPECT_THAT(problems_of(file_with(R"({"peers": ["10.0.0.2"], "announce": "99ms"})")),
               Contains(HasSubstr("/redundancy/announce")));
