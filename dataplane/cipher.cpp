@@ -147,11 +147,15 @@ Result<std::unique_ptr<Cipher>> Cipher::create() {
   if (imb_get_errno(cipher->manager_.get()) != 0 ||
       (cipher->manager_->features & IMB_FEATURE_AESNI) == 0)
     return fail(no_multi_buffer);
-  constexpr std::uint64_t sha_on_avx2 = IMB_FEATURE_AVX2 | IMB_FEATURE_SHANI;
+  // Of IPsec-MB's managers the SSE one alone has SHA-NI for SHA-1, too.
+  constexpr std::uint64_t sha_on_sse = IMB_FEATURE_SSE4_2 | IMB_FEATURE_SHANI;
   if (cipher->manager_->used_arch == IMB_ARCH_AVX512 &&
-      (cipher->manager_->features & sha_on_avx2) == sha_on_avx2) {
-    cipher->sha_ni_ = cipher->library_->avx2();
-    if (cipher->sha_ni_) cipher->measure_sha256();
+      (cipher->manager_->features & sha_on_sse) == sha_on_sse) {
+    cipher->sha_ni_ = cipher->library_->sse();
+    if (cipher->sha_ni_) {
+      cipher->sha1_ = cipher->measure_hash(Suite::aes_128_cbc_sha1_96);
+      cipher->sha256_ = cipher->measure_hash(Suite::aes_128_cbc_sha256_128);
+    }
   }
   std::array<std::uint8_t, 16> key;
   if (RAND_priv_bytes(key.data(), static_cast<int>(key.size())) != 1)
@@ -167,13 +171,14 @@ Cipher::~Cipher() {
 
 /// SHA-NI in one lane or two, against sixteen lanes of AVX512: which is faster differs from CPU to
 /// CPU and with the lengths, so we try both with short texts and long ones. Two milliseconds.
-void Cipher::measure_sha256() {
+Cipher::HashWays Cipher::measure_hash(Suite suite) {
   constexpr std::array<std::uint32_t, 2> lengths{80, 1040};
   constexpr std::size_t stride = 1152;
+  const SuiteShape& shape = shape_of(suite);
   Sa sa;
-  sa.suite = Suite::aes_128_cbc_sha256_128;
-  sa.cipher_key = Secret(Bytes(16));
-  sa.integrity_key = Secret(Bytes(32));
+  sa.suite = suite;
+  sa.cipher_key = Secret(Bytes(shape.cipher_key));
+  sa.integrity_key = Secret(Bytes(shape.integrity_key));
   const SaKeys keys(*manager_, sa);
   std::vector<std::uint8_t> packets(burst_max * stride);
   std::array<CryptoItem, burst_max> items;
@@ -198,8 +203,7 @@ void Cipher::measure_sha256() {
     return HashCost{static_cast<float>(cycles[way][0] - octet * lengths[0]),
                     static_cast<float>(octet)};
   };
-  by_lanes_ = cost(0);
-  by_sha_ni_ = cost(1);
+  return {cost(0), cost(1)};
 }
 
 void Cipher::make_cbc_ivs(std::uint8_t* ivs, unsigned n) {
@@ -285,8 +289,8 @@ void Cipher::order_by_length(const CryptoItem* items, unsigned n) {
   for (unsigned k = 0; k < n; ++k) order_[start[bucket_of(given[k])]++] = given[k];
 }
 
-unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
-                           Direction direction) {
+Cipher::HashLoad Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
+                                   Direction direction) {
   unsigned count = 0;
   std::uint32_t shortest = UINT32_MAX;
   std::uint32_t longest = 0;
@@ -299,8 +303,8 @@ unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode&
     octets += items[i].text;
   }
   // CBC encrypts in lanes, and hashes are made in them unless SHA-NI beats even full ones.
-  const bool lanes = direction == Direction::encrypt || code.hash != IMB_AUTH_HMAC_SHA_256 ||
-                     !sha_ni_wins(count, octets, octets);
+  const bool lanes =
+      direction == Direction::encrypt || !sha_ni_wins(code.hash, {count, octets}, {count, octets});
   if (lanes && longest - shortest >= 64) order_by_length(items, count);
   if (prepared_ != code.suite) [[unlikely]]
     prepare_jobs(code);
@@ -320,14 +324,16 @@ unsigned Cipher::fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode&
     job.u.HMAC._hashed_auth_key_xor_opad = item.keys->cbc.outer.data();
     job.auth_tag_output = direction == Direction::encrypt ? text + item.text : tags_[k].data();
   }
-  return count;
+  return {count, octets};
 }
 
-bool Cipher::sha_ni_wins(unsigned n, std::uint64_t octets, std::uint64_t in_lanes) const {
-  const auto cost = [n](const HashCost& way, std::uint64_t text) {
-    return static_cast<float>(n) * way.packet + static_cast<float>(text) * way.octet;
+bool Cipher::sha_ni_wins(IMB_HASH_ALG hash, HashLoad load, HashLoad in_lanes) const {
+  if (!sha_ni_ || (hash != IMB_AUTH_HMAC_SHA_1 && hash != IMB_AUTH_HMAC_SHA_256)) return false;
+  const HashWays& ways = hash == IMB_AUTH_HMAC_SHA_1 ? sha1_ : sha256_;
+  const auto cost = [](const HashCost& way, HashLoad of) {
+    return static_cast<float>(of.packets) * way.packet + static_cast<float>(of.octets) * way.octet;
   };
-  return sha_ni_ && cost(by_sha_ni_, octets) < cost(by_lanes_, in_lanes);
+  return cost(ways.by_sha_ni, load) < cost(ways.by_lanes, in_lanes);
 }
 
 bool Cipher::gathers(std::uint32_t suites, Direction direction) const {
@@ -335,37 +341,37 @@ bool Cipher::gathers(std::uint32_t suites, Direction direction) const {
   for (const SuiteShape& shape : all_suites()) {
     if (shape.aead || (suites & suite_bit(shape.suite)) == 0) continue;
     // CBC encrypts in lanes and decrypts packet by packet.
-    if (direction == Direction::encrypt || hash_of(shape) != IMB_AUTH_HMAC_SHA_256 ||
-        !sha_ni_wins(1, long_text, long_text + long_text / 16))
+    if (direction == Direction::encrypt ||
+        !sha_ni_wins(hash_of(shape), {1, long_text}, {1, long_text + long_text / 16}))
       return true;
   }
   return false;
 }
 
-/// The manager for the first `n` jobs' hash. Sixteen lanes take as long as their longest text, and
-/// as long if some are empty; jobs whose lengths differ are sorted by them.
-IMB_MGR& Cipher::hash_manager(const SuiteCode& code, unsigned n) {
-  if (code.hash != IMB_AUTH_HMAC_SHA_256) return *manager_;
+/// The manager for the hashes of jobs_. Sixteen lanes take as long as their longest text, and as
+/// long if some are empty; jobs whose lengths differ are sorted by them.
+IMB_MGR& Cipher::hash_manager(const SuiteCode& code, HashLoad load) {
+  if (!sha_ni_) return *manager_;
   constexpr unsigned lanes = 16;
-  std::uint64_t octets = 0;
-  std::uint64_t octets_of_lanes = 0;
-  for (unsigned i = 0; i < n; ++i) octets += jobs_[i].msg_len_to_cipher_in_bytes;
-  for (unsigned i = 0; i < n; i += lanes)
-    octets_of_lanes += lanes * jobs_[i].msg_len_to_cipher_in_bytes;
-  return sha_ni_wins(n, octets, octets_of_lanes) ? *sha_ni_ : *manager_;
+  HashLoad in_lanes{0, 0};
+  for (; in_lanes.packets < load.packets; in_lanes.packets += lanes)
+    in_lanes.octets += lanes * jobs_[in_lanes.packets].msg_len_to_cipher_in_bytes;
+  return sha_ni_wins(code.hash, load, in_lanes) ? *sha_ni_ : *manager_;
 }
 
 unsigned Cipher::seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code) {
-  const unsigned count = fill_jobs(items, n, code, Direction::encrypt);
+  const HashLoad load = fill_jobs(items, n, code, Direction::encrypt);
+  const unsigned count = load.packets;
   IMB_SUBMIT_CIPHER_BURST_NOCHECK(manager_.get(), jobs_.data(), count, IMB_CIPHER_CBC,
                                   IMB_DIR_ENCRYPT, static_cast<IMB_KEY_SIZE_BYTES>(code.key_size));
-  IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, count), jobs_.data(), count, code.hash);
+  IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, load), jobs_.data(), count, code.hash);
   return count;
 }
 
 unsigned Cipher::open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok) {
-  const unsigned count = fill_jobs(items, n, code, Direction::decrypt);
-  IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, count), jobs_.data(), count, code.hash);
+  const HashLoad load = fill_jobs(items, n, code, Direction::decrypt);
+  const unsigned count = load.packets;
+  IMB_SUBMIT_HASH_BURST_NOCHECK(&hash_manager(code, load), jobs_.data(), count, code.hash);
   unsigned right = 0;
   for (unsigned k = 0; k < count; ++k) {
     const IMB_JOB& job = jobs_[k];

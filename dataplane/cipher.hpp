@@ -96,26 +96,35 @@ class Cipher {
 
  private:
   Cipher() : library_(MultiBuffer::lease()), manager_(library_->best()) {}
+
+  struct HashLoad {
+    unsigned packets;
+    std::uint64_t octets;
+  };
   /// Jobs for the items of one CBC suite that are among `n`: order_ says whose each is.
-  unsigned fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
+  HashLoad fill_jobs(const CryptoItem* items, unsigned n, const SuiteCode& code,
                      Direction direction);
   void order_by_length(const CryptoItem* items, unsigned n);
   void prepare_jobs(const SuiteCode& code);
   unsigned seal_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code);
   unsigned open_cbc(const CryptoItem* items, unsigned n, const SuiteCode& code, bool* ok);
-  void measure_sha256();
-  IMB_MGR& hash_manager(const SuiteCode& code, unsigned n);
-
-  std::shared_ptr<const MultiBuffer> library_;
-  MultiBuffer::Manager manager_;
-  /// For SHA-256 an AVX2 manager has SHA-NI, which beats AVX512's lanes where texts are short or
-  /// few. Null: there is none.
-  MultiBuffer::Manager sha_ni_;
   struct HashCost {
     float packet, octet;  ///< cycles
   };
-  HashCost by_lanes_{}, by_sha_ni_{};
-  [[nodiscard]] bool sha_ni_wins(unsigned n, std::uint64_t octets, std::uint64_t in_lanes) const;
+  struct HashWays {
+    HashCost by_lanes, by_sha_ni;
+  };
+  HashWays measure_hash(Suite suite);
+  IMB_MGR& hash_manager(const SuiteCode& code, HashLoad load);
+
+  std::shared_ptr<const MultiBuffer> library_;
+  MultiBuffer::Manager manager_;
+  /// SSE, with SHA-NI, which beats AVX512's lanes where texts are short or few. Null: there is
+  /// none.
+  MultiBuffer::Manager sha_ni_;
+  HashWays sha1_{}, sha256_{};
+  /// Whether it is faster for that load than lanes are for theirs, which is more where some idle.
+  [[nodiscard]] bool sha_ni_wins(IMB_HASH_ALG hash, HashLoad load, HashLoad in_lanes) const;
   alignas(64) std::array<IMB_JOB, burst_max> jobs_{};
   alignas(64) std::array<std::array<std::uint8_t, 32>, burst_max> tags_{};
   std::array<std::uint8_t, burst_max> order_{};

@@ -50,7 +50,8 @@ std::shared_ptr<const MultiBuffer> MultiBuffer::load() {
   if (library == nullptr) return nullptr;
   auto copy = std::make_shared<MultiBuffer>();
   if (find(library, "init_mb_mgr_auto", copy->init_best_) &&
-      find(library, "init_mb_mgr_avx2", copy->init_avx2_))
+      find(library, "init_mb_mgr_avx2", copy->init_avx2_) &&
+      find(library, "init_mb_mgr_sse", copy->init_sse_))
     return copy;
   dlclose(library);
   return nullptr;
@@ -94,6 +95,12 @@ MultiBuffer::Manager MultiBuffer::best() const {
 MultiBuffer::Manager MultiBuffer::avx2() const {
   Manager manager = allocate();
   if (manager) init_avx2_(manager.get());
+  return manager;
+}
+
+MultiBuffer::Manager MultiBuffer::sse() const {
+  Manager manager = allocate();
+  if (manager) init_sse_(manager.get());
   return manager;
 }
 

@@ -30,14 +30,17 @@ class MultiBuffer {
 
   /// Null without memory.
   [[nodiscard]] Manager best() const;
-  /// Of AVX2 and SHA-NI. Null without memory.
+  /// Of AVX2. Null without memory.
   [[nodiscard]] Manager avx2() const;
+  /// Of SSE and SHA-NI. Null without memory.
+  [[nodiscard]] Manager sse() const;
 
  private:
   static std::shared_ptr<const MultiBuffer> load();
 
   void (*init_best_)(IMB_MGR*, IMB_ARCH*) = init_mb_mgr_auto;
   void (*init_avx2_)(IMB_MGR*) = init_mb_mgr_avx2;
+  void (*init_sse_)(IMB_MGR*) = init_mb_mgr_sse;
 };
 
 }  // namespace cohort::dataplane
