@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <sys/prctl.h>
 
@@ -14,10 +15,17 @@ constexpr std::uint64_t rounds_per_punt = 8;
 constexpr std::uint64_t rounds_per_tidy = 4096;
 /// A full transmit ring is asked again this often: under load it drains while we ask.
 constexpr unsigned transmit_attempts = 8;
-/// Empty rounds before the first sleep, and between doublings of it.
-constexpr unsigned rounds_before_rest = 256;
 
 }  // namespace
+
+std::chrono::nanoseconds rest_after(std::chrono::microseconds idle,
+                                    std::chrono::microseconds most) {
+  using namespace std::chrono_literals;
+  // The shortest sleep takes some ten microseconds. Where packets come more often, that is long.
+  if (idle < 50us || most < 1us) return 0ns;
+  return std::clamp<std::chrono::nanoseconds>(std::chrono::nanoseconds(idle) / 256, 1us,
+                                              std::min<std::chrono::nanoseconds>(most, 100ms));
+}
 
 Worker::Worker(const WorkerSetup& setup, std::unique_ptr<Pipeline> pipeline,
                WorkerCounters& counters)
@@ -114,31 +122,27 @@ unsigned Worker::poll() {
   return packets;
 }
 
-/// Sleeps longer the longer nothing comes, so that an idle member leaves its CPU to others.
-void Worker::rest(unsigned idle_rounds) const {
-  const unsigned doublings = std::min(idle_rounds / rounds_before_rest, 16u);
-  if (doublings == 0) return;
-  const auto limit = std::min<std::int64_t>(setup_.idle_sleep_max.count(), 100'000) * 1000;
-  timespec pause{};
-  pause.tv_nsec = std::min<long>(limit, 1000L << doublings);
-  (void)nanosleep(&pause, nullptr);
-}
-
 void Worker::run(const std::atomic<bool>& stop) {
   // The default slack of 50 microseconds would be longer than most of our sleeps.
   (void)prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
-  unsigned idle_rounds = 0;
+  const std::uint64_t tsc_per_us = std::max<std::uint64_t>(rte_get_tsc_hz() / 1'000'000, 1);
+  std::uint64_t idle_since = 0;  // TSC; 0: it is not idle
   while (!stop.load(std::memory_order_relaxed)) {
     if (poll() > 0) {
-      idle_rounds = 0;
+      idle_since = 0;
       continue;
     }
     if (setup_.idle_sleep_max.count() == 0) {
       rte_pause();
       continue;
     }
-    if (idle_rounds < rounds_before_rest * 16) ++idle_rounds;
-    rest(idle_rounds);
+    const std::uint64_t now = rte_rdtsc();
+    if (idle_since == 0) idle_since = now;
+    const std::chrono::microseconds idle((now - idle_since) / tsc_per_us);
+    if (const auto rest = rest_after(idle, setup_.idle_sleep_max); rest.count() > 0) {
+      const timespec pause{0, rest.count()};
+      (void)nanosleep(&pause, nullptr);
+    }
   }
 }
 

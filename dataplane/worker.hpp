@@ -24,6 +24,12 @@ struct WorkerSetup {
   unsigned reader = 0;
 };
 
+/// How long a worker sleeps to whom nothing has come for so long: not at all at first, then about a
+/// 256th of it, `most` at most. So nobody waits long after a short pause, and an idle member leaves
+/// its CPU to others.
+[[nodiscard]] std::chrono::nanoseconds rest_after(std::chrono::microseconds idle,
+                                                  std::chrono::microseconds most);
+
 /// One poll-mode worker of a port pair: takes a policy from its ring, moves a burst each way,
 /// reports that it holds no older policy, and again. Nothing here allocates from the heap, locks,
 /// logs or makes a system call of its own (kernel devices make theirs), but for the sleep when
@@ -48,7 +54,6 @@ class alignas(64) Worker {
   unsigned poll_outside();
   unsigned poll_punt();
   void flush();
-  void rest(unsigned idle_rounds) const;
 
   WorkerSetup setup_;
   std::unique_ptr<Pipeline> pipeline_;
