@@ -89,9 +89,9 @@ def line(row):
 def table(options):
     """Each suite and size in a process of its own."""
     program = pathlib.Path(options.program).parent / "latency_bench"
-    sizes = options.sizes or ("64,imix" if options.quick else "64,imix,1420")
+    sizes = options.sizes or ("imix" if options.quick else "64,imix,1420")
     loads = "0,0.1,0.5,0.9" if options.quick else "0,0.1,0.5,0.8,0.9,0.95"
-    rounds = 3 if options.quick else 8
+    rounds = 3 if options.quick else 6
     print(EXPLAINED + HEAD)
     rows = []
     for suite in options.suites.split(","):
