@@ -134,7 +134,7 @@ void check_lifetimes(Diagnostics& diagnostics, const KeyServerGroup& group, cons
             "with the {} before its end at which a successor is due, half of the {} that {} "
             "lives at most",
             duration_text(lead), duration_text(life), what),
-        "a key may end in an election; let keys live longer, or shorten dead and announce");
+        "let keys live longer, or shorten dead and announce, as a key may end in an election");
   };
   check("the key-encryption key", rekey.lifetime);
   for (const gdoi::SaPolicy& sa : policy.sas)
