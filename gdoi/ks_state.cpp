@@ -483,6 +483,8 @@ Result<KsStore::Loaded> KsStore::load(TimePoint now, KsGroupState& state) {
     }
     if (!members.ok() || !members.empty()) return fail(corrupt_state, name + ": bad content");
   }
+  // A member that had left the list, of which the disk has not heard, and that registered again.
+  for (const MemberId id : state.members.drop_outdated()) (void)save_member(now, state, id);
   return Loaded{true, was_set_back(keys.written, present), keys.written.wall,
                 provenance_of(world_.store, keys_name)};
 }

@@ -48,6 +48,18 @@ void Membership::restore(Member member) {
   members_.insert_or_assign(id, std::move(member));
 }
 
+std::vector<MemberId> Membership::drop_outdated() {
+  std::map<std::pair<std::string, IpAddress>, MemberId> last;
+  std::vector<MemberId> outdated;
+  for (const auto& [id, member] : members_) {
+    auto& known = last[{member.identity, member.remote.address}];
+    if (known != 0) outdated.push_back(known);
+    known = id;
+  }
+  for (const MemberId id : outdated) members_.erase(id);
+  return outdated;
+}
+
 bool Membership::all_cohort() const {
   return std::all_of(members_.begin(), members_.end(),
                      [](const auto& entry) { return entry.second.cohort; });

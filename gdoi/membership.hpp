@@ -42,6 +42,8 @@ class Membership {
   void set_limit(std::size_t limit) { limit_ = limit; }
   /// Puts back a stored entry.
   void restore(Member member);
+  /// Leaves the last of several entries for an identity at an address; those that it removes.
+  std::vector<MemberId> drop_outdated();
   [[nodiscard]] MemberId next_id() const { return next_; }
   void skip_ids_below(MemberId id) { next_ = id > next_ ? id : next_; }
 

@@ -342,42 +342,6 @@ TEST_F(Change, a_crash_in_the_middle_of_a_removal_keeps_the_removed_out) {
   EXPECT_EQ(sending(members[1]), (std::vector<std::uint32_t>{0, 0})) << log();
 }
 
-TEST_F(Change, a_crash_after_a_reset_keeps_those_who_registered_since) {
-  Server& server = add_server("10.9.0.2", default_policy());
-  Member& member = add_member("10.9.0.1");
-  Member& silent = add_member("10.9.0.3");
-  ASSERT_TRUE(register_all());
-  net.run_for(60s);
-  silent.node.reset();  // owes an answer, so that the Delete goes on being sent
-  ASSERT_TRUE(server.role().clear_members(net.now(), "GETVPN"));
-  net.run_for(10s);
-  ASSERT_EQ(sending(member), current_spis(server));
-  server.node.reset();
-  start_server(server, server_options(default_policy()));
-  net.run_for(5s);
-  ASSERT_EQ(status(server).members.size(), 1u) << log();
-  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN"));
-  net.run_for(40s);
-  EXPECT_EQ(sending(member), current_spis(server)) << log();
-}
-
-TEST_F(Change, a_disk_that_fails_at_the_end_of_a_reset_brings_nobody_back) {
-  Server& server = add_server("10.9.0.2", default_policy());
-  for (const char* address : {"10.9.0.11", "10.9.0.12"}) add_member(address);
-  ASSERT_TRUE(register_all());
-  ASSERT_TRUE(server.role().remove_member(net.now(), "GETVPN", status(server).members[1].id));
-  server.host->store.broken = true;
-  net.run_for(10s);
-  server.host->store.broken = false;
-  net.run_for(60s);
-  ASSERT_EQ(sending(members[0]), current_spis(server)) << log();
-  server.node.reset();
-  start_server(server, server_options(default_policy()));
-  const auto listed = status(server).members;
-  ASSERT_EQ(listed.size(), 1u) << log();
-  EXPECT_EQ(listed[0].remote.address, members[0].host->address());
-}
-
 TEST_F(Change, after_a_long_outage_the_key_server_makes_new_keys) {
   auto policy = default_policy();
   policy.sas[0].lifetime = 300s;
