@@ -334,10 +334,20 @@ Status RekeySender::on_ack(TimePoint now, const ike::Header& header, const Datag
       recent_acks_.erase(ack_order_.front());
       ack_order_.pop_front();
     }
+    if (under == state_.keys.rekey) note_beyond(recipient->id);
     if (everybody_answered(rekey)) rekey.next = now;
     return {};
   }
   return fail(unsolicited_ack, fmt::format("SEQ {}", ack.seq));
+}
+
+/// Who registered after a change of the KEK never had the one before.
+void RekeySender::note_beyond(MemberId member) {
+  for (Rekey& rekey : rekeys_) {
+    if (rekey.under == state_.keys.rekey) continue;
+    for (Recipient& recipient : rekey.recipients)
+      if (recipient.id == member) recipient.beyond = true;
+  }
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -390,6 +400,7 @@ void RekeySender::finish(Rekey& rekey) {
       member->unanswered = 0;
       continue;
     }
+    if (recipient.beyond) continue;
     ++missing;
     if (!proves) continue;
     ++member->unanswered;

@@ -57,6 +57,7 @@ class RekeySender {
     MemberId id = 0;
     Endpoint remote, local;
     std::vector<bool> acknowledged;  ///< per datagram of the plan
+    bool beyond = false;  ///< has answered under a newer KEK: it may not be able to read this one
     [[nodiscard]] bool complete() const;
   };
   struct Rekey {
@@ -108,6 +109,7 @@ class RekeySender {
                                                const IpAddress& claimed);
   void announce(const Rekey& rekey) const;
   [[nodiscard]] bool everybody_answered(const Rekey& rekey) const;
+  void note_beyond(MemberId member);
 
   World& world_;
   ike::Isakmp& isakmp_;

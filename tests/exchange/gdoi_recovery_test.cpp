@@ -186,5 +186,23 @@ TEST_F(Recovery, an_overtaken_registration_asks_again_after_a_growing_pause) {
   EXPECT_TRUE(register_all(60s)) << log();
 }
 
+// After a restart the key server sends its keys under the KEK of before as well.
+TEST_F(Recovery, who_registered_after_a_change_of_the_kek_owes_no_answer_under_the_one_before) {
+  auto policy = default_policy();
+  policy.rekey.evict_after_unanswered = 1;
+  Server& server = add_server("10.9.0.2", policy);
+  add_member("10.9.0.1");
+  ASSERT_TRUE(register_all());
+  ASSERT_TRUE(server.role().rekey_now(net.now(), "GETVPN", true));
+  net.run_for(60s);
+  Member& late = add_member("10.9.0.3");
+  ASSERT_TRUE(register_all());
+  server.node.reset();
+  start_server(server, server_options(policy));
+  net.run_for(120s);
+  EXPECT_EQ(status(late).kek->seq, status(server).kek->seq) << log();
+  EXPECT_EQ(status(server).members.size(), 2u) << log();
+}
+
 }  // namespace
 }  // namespace cohort::harness
