@@ -23,10 +23,12 @@ INSTANTIATE_TEST_SUITE_P(Sim, CoopSwarm, testing::Range<std::uint64_t>(1, 41));
 /// that the full disk did not know; 2175: a server with another policy had nothing to give; 2350:
 /// keys of an epoch that lived for an instant; 2596: a guess of the time erased keys; 2622: who
 /// heard late of an exclusion deleted registrations of since; 20319: whom only a lost disk knew;
-/// 299: a key that its server made and died; 650: who heard one side's last Delete at the other.
+/// 299: a key that its server made and died; 650: who heard one side's last Delete at the other;
+/// 1650: an old disk, and a clock that was behind; 3269: who never had the KEK that it was asked
+/// for an answer under.
 INSTANTIATE_TEST_SUITE_P(Found, CoopSwarm,
-                         testing::Values(91, 189, 299, 650, 2087, 2116, 2141, 2174, 2175, 2350,
-                                         2596, 2622, 3029, 20319));
+                         testing::Values(91, 189, 299, 650, 1650, 2087, 2116, 2141, 2174, 2175,
+                                         2350, 2596, 2622, 3029, 3269, 20319));
 
 TEST(CoopRepeatable, TheSameSeedGivesTheSameLog) {
   const auto outcome = run_twice(RunOptions::draw_coop(1001));

@@ -85,6 +85,8 @@ class SequenceOracle final : public Observer {
   void on_event(const Host& host, const Event& event) override;
   void on_boot(const Host& host) override;
   void on_tick(TimePoint now) override;
+  /// What this host sends under the KEKs of until now may have any number.
+  void pardon(const Host& host);
   [[nodiscard]] std::uint64_t pushes() const { return pushes_; }
   [[nodiscard]] std::uint64_t acknowledgements() const { return acknowledgements_; }
   [[nodiscard]] std::uint64_t read() const { return read_; }
@@ -109,6 +111,7 @@ class SequenceOracle final : public Observer {
   std::map<std::pair<KekSpi, std::uint32_t>, std::uint64_t> message_of_;  ///< where SEQ is read
   std::map<KekSpi, gdoi::Kek> keks_;
   std::map<KekSpi, Sent> sent_;
+  std::set<std::pair<const Host*, Bytes>> pardoned_;  ///< with their KEK SPIs
   std::map<std::pair<const Host*, Bytes>, std::uint32_t> acknowledged_;
   std::map<Bytes, std::uint32_t> highest_;  ///< acknowledged by anybody, by KEK SPI
   std::uint64_t pushes_ = 0, read_ = 0;
