@@ -118,7 +118,6 @@ Status Daemon::start_trustpoints() {
     pki::Trustpoint& trustpoint = runtime_->keyring->add(std::move(options));
     COHORT_CHECK(trustpoint.load(*runtime_->keys));
     if (!enrols) continue;
-    COHORT_TRY([[maybe_unused]] const auto url, parse_url(trustpoint.options().enrollment_url));
     enrolments_.push_back(std::make_unique<Enrolment>(*runtime_, trustpoint, [this] { touch(); }));
   }
   for (config::PreSharedKey& key : configuration_.pre_shared_keys) {

@@ -1,7 +1,6 @@
 #include "controlplane/daemon/http.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <event2/buffer.h>
 #include <event2/dns.h>
 #include <event2/event.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "controlplane/daemon/reasons.hpp"
+#include "pki/reasons.hpp"
 
 namespace cohort::daemon {
 namespace {
@@ -22,39 +22,6 @@ namespace {
 constexpr int server_timeout_s = 30;
 constexpr Duration accept_pause = std::chrono::milliseconds(200);
 constexpr std::size_t headers_max = pki::http_url_max + 16 * 1024;
-
-bool is_host_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '-' || c == '_';
-}
-
-/// Takes "HOST[:PORT]" apart.
-Result<pki::HttpUrl> parse_authority(std::string_view text, std::string_view url) {
-  pki::HttpUrl out;
-  std::string_view port;
-  if (!text.empty() && text.front() == '[') {
-    const std::size_t close = text.find(']');
-    if (close == std::string_view::npos) return fail(bad_url, std::string(url));
-    out.host = text.substr(1, close - 1);
-    if (!IpAddress::parse(out.host)) return fail(bad_url, std::string(url));
-    port = text.substr(close + 1);
-  } else {
-    out.host = text.substr(0, text.find(':'));
-    if (out.host.empty() || !std::all_of(out.host.begin(), out.host.end(), is_host_character)) {
-      return fail(bad_url, std::string(url));
-    }
-    port = text.substr(out.host.size());
-  }
-  if (port.empty()) return out;
-  unsigned number = 0;
-  const auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), number);
-  if (port[0] != ':' || error != std::errc{} || end != port.data() + port.size() || number == 0 ||
-      number > 65535) {
-    return fail(bad_url, std::string(url));
-  }
-  out.port = static_cast<std::uint16_t>(number);
-  return out;
-}
 
 Bytes take_body(evbuffer* buffer) {
   Bytes out(evbuffer_get_length(buffer));
@@ -68,22 +35,6 @@ std::string header_of(evkeyvalq* headers, const char* name) {
 }
 
 }  // namespace
-
-Result<pki::HttpUrl> parse_url(std::string_view url) {
-  constexpr std::string_view scheme = "http://";
-  if (url.substr(0, scheme.size()) != scheme || url.size() > pki::http_url_max) {
-    return fail(bad_url, std::string(url.substr(0, 200)));
-  }
-  const std::string_view rest = url.substr(scheme.size());
-  const std::size_t slash = rest.find_first_of("/?");
-  COHORT_TRY(pki::HttpUrl out, parse_authority(rest.substr(0, slash), url));
-  if (slash != std::string_view::npos) out.target = rest.substr(slash);
-  if (out.target.empty() || out.target[0] == '?') out.target.insert(0, "/");
-  const bool plain =
-      std::all_of(out.target.begin(), out.target.end(), [](char c) { return c > ' ' && c < 0x7f; });
-  if (!plain) return fail(bad_url, "a character that a URL can't hold");
-  return out;
-}
 
 // ---- server ----
 
@@ -231,7 +182,7 @@ struct HttpClient::Impl {
 
 void HttpClient::Exchange::answered(evhttp_request* request) {
   if (request == nullptr || evhttp_request_get_response_code(request) == 0) {
-    finish(fail(http_failed, what + ": no connection, or no answer"));
+    finish(fail(pki::http_failed, what + ": no connection, or no answer"));
     return;
   }
   pki::HttpResponse out;
@@ -259,7 +210,7 @@ void HttpClient::perform(const pki::HttpRequest& request, std::chrono::seconds t
   Exchange& exchange = impl_->exchanges.emplace_back();
   exchange.owner = impl_.get();
   exchange.done = std::move(done);
-  const auto url = parse_url(request.url);
+  const auto url = pki::parse_http_url(request.url);
   if (!url) {
     exchange.finish(fail(url.error()));
     return;
@@ -274,7 +225,7 @@ void HttpClient::perform(const pki::HttpRequest& request, std::chrono::seconds t
       evhttp_connection_base_new(impl_->loop.base(), dns, url->host.c_str(), url->port);
   evhttp_request* out = evhttp_request_new(&Exchange::on_answer, &exchange);
   if (exchange.connection == nullptr || out == nullptr) {
-    exchange.finish(fail(http_failed, exchange.what + ": out of memory"));
+    exchange.finish(fail(pki::http_failed, exchange.what + ": out of memory"));
     return;
   }
   evhttp_connection_set_max_headers_size(exchange.connection, 16 * 1024);
@@ -294,12 +245,12 @@ void HttpClient::perform(const pki::HttpRequest& request, std::chrono::seconds t
   }
   // The timeout of the connection is one of silence; this one is of the whole.
   exchange.deadline = impl_->loop.deadline(
-      [self = &exchange] { self->finish(fail(http_failed, self->what + ": timeout")); });
+      [self = &exchange] { self->finish(fail(pki::http_timeout, self->what)); });
   impl_->loop.arm(exchange.deadline, timeout);
   const evhttp_cmd_type method =
       request.method == pki::HttpMethod::post ? EVHTTP_REQ_POST : EVHTTP_REQ_GET;
   if (evhttp_make_request(exchange.connection, out, method, url->target.c_str()) != 0) {
-    exchange.finish(fail(http_failed, exchange.what + ": can't begin a request"));
+    exchange.finish(fail(pki::http_failed, exchange.what + ": can't begin a request"));
   }
 }
 

@@ -14,9 +14,6 @@ struct evdns_base;
 
 namespace cohort::daemon {
 
-/// "http://HOST[:PORT][/PATH][?QUERY]", or bad_url.
-[[nodiscard]] Result<pki::HttpUrl> parse_url(std::string_view url);
-
 /// An HTTP/1.1 server on one endpoint, one request a connection. Requests that are too large never
 /// reach the handler; connections are bounded in number, for each source and in time (HttpLimits),
 /// and take no more than half of the process's descriptors.

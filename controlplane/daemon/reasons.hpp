@@ -18,9 +18,6 @@ inline constexpr Reason socket_failed{
 inline constexpr Reason send_failed{"send_failed", "a datagram could not be sent"};
 inline constexpr Reason too_large_datagram{"too_large_datagram",
                                            "a datagram is larger than UDP allows"};
-inline constexpr Reason http_failed{"http_failed", "the HTTP server did not answer"};
-inline constexpr Reason http_too_large{"http_too_large", "the HTTP message is larger than we take"};
-inline constexpr Reason bad_url{"bad_url", "the text is not http://HOST[:PORT][/PATH]"};
 inline constexpr Reason log_failed{"log_failed", "the event log can't be opened"};
 inline constexpr Reason no_trustpoint{"no_trustpoint", "there is no trustpoint of this name"};
 inline constexpr Reason no_enrolment{

@@ -12,28 +12,10 @@
 #include <unistd.h>
 
 #include "controlplane/daemon/reasons.hpp"
+#include "pki/reasons.hpp"
 
 namespace cohort::daemon {
 namespace {
-
-TEST(Url, Parts) {
-  const auto plain = parse_url("http://10.191.61.120");
-  ASSERT_TRUE(plain);
-  EXPECT_EQ(plain->host, "10.191.61.120");
-  EXPECT_EQ(plain->port, 80);
-  EXPECT_EQ(plain->target, "/");
-  EXPECT_EQ(parse_url("http://ca.example.org:8080/scep?x=1")->port, 8080);
-  EXPECT_EQ(parse_url("http://ca.example.org:8080/scep?x=1")->target, "/scep?x=1");
-  EXPECT_EQ(parse_url("http://[2001:db8::1]:81/")->host, "2001:db8::1");
-  EXPECT_EQ(parse_url("http://h?operation=GetCACert")->target, "/?operation=GetCACert");
-  for (const char* bad : {"", "https://h/", "http://", "http:///x", "http://h:0/",
-                          "http://h:65536/", "http://h:/", "http://[::1/", "http://[x]/",
-                          "http://h/a b", "http://h/\r\nX: y", "http://u@h/", "http://h:80x/"}) {
-    const auto out = parse_url(bad);
-    ASSERT_FALSE(out) << bad;
-    EXPECT_TRUE(out.error().is(bad_url)) << bad;
-  }
-}
 
 /// A port of the loopback interface that nobody listens on at the moment.
 std::uint16_t free_port() {
@@ -61,7 +43,7 @@ class Http : public testing::Test {
   }
   Result<pki::HttpResponse> ask(const pki::HttpRequest& request, std::chrono::seconds timeout) {
     HttpClient client(loop_);
-    Result<pki::HttpResponse> out = fail(http_failed, "never called");
+    Result<pki::HttpResponse> out = fail(pki::http_failed, "never called");
     bool returned = false;
     client.perform(request, timeout, [&](Result<pki::HttpResponse> response) {
       EXPECT_TRUE(returned) << "called before perform() had returned";
@@ -277,13 +259,13 @@ TEST_F(Http, NobodyThereIsAnError) {
       ask({pki::HttpMethod::get, "http://127.0.0.1:" + std::to_string(free_port()) + "/", "", {}},
           std::chrono::seconds(20));
   ASSERT_FALSE(got);
-  EXPECT_TRUE(got.error().is(http_failed));
+  EXPECT_TRUE(got.error().is(pki::http_failed));
 }
 
 TEST_F(Http, ABadUrlIsAnErrorAndComesLater) {
   const auto got = ask({pki::HttpMethod::get, "nonsense", "", {}}, std::chrono::seconds(1));
   ASSERT_FALSE(got);
-  EXPECT_TRUE(got.error().is(bad_url));
+  EXPECT_TRUE(got.error().is(pki::bad_url));
 }
 
 TEST_F(Http, AnAddressInUseIsAnErrorWithTheAddress) {
