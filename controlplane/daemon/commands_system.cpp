@@ -8,6 +8,7 @@
 #include "controlplane/daemon/events.hpp"
 #include "controlplane/daemon/reasons.hpp"
 #include "controlplane/daemon/version.hpp"
+#include "dataplane/api/drop_reason.hpp"
 
 namespace cohort::daemon {
 namespace {
@@ -63,6 +64,15 @@ Json named_counters(const std::vector<dataplane::NamedCounter>& counters) {
   return out;
 }
 
+/// What those count that are not zero.
+Json sentences_of(const std::vector<dataplane::NamedCounter>& drops) {
+  Json out = Json::object();
+  for (std::size_t i = 0; i < std::min(drops.size(), dataplane::drop_reason_count); ++i) {
+    if (drops[i].value != 0) out[std::string(drops[i].name)] = dataplane::drop_reasons[i].sentence;
+  }
+  return out;
+}
+
 Json port_json(const dataplane::PortStatus& port) {
   return {{"name", port.name},
           {"role", port.role},
@@ -103,6 +113,7 @@ Result<Json> show_dataplane_counters(Daemon& daemon, const Arguments& arguments)
                    {"ports", ports},
                    {"forwards", named_counters(usage.forwards)},
                    {"drops", named_counters(usage.drops)},
+                   {"drop_sentences", sentences_of(usage.drops)},
                    {"sas", sas},
                    {"unknown_spi", usage.unknown_spi}});
   }
@@ -112,8 +123,11 @@ Result<Json> show_dataplane_counters(Daemon& daemon, const Arguments& arguments)
 Result<Json> show_refusals(Daemon& daemon, const Arguments& arguments) {
   COHORT_CHECK(arguments.only({}));
   Json out = Json::array();
-  for (const auto& [key, count] : daemon.runtime().metrics.refusals()) {
-    out.push_back({{"where", key.first}, {"reason", key.second}, {"count", count}});
+  for (const auto& [key, refused] : daemon.runtime().metrics.refusals()) {
+    out.push_back({{"where", key.first},
+                   {"reason", key.second},
+                   {"sentence", refused.sentence},
+                   {"count", refused.count}});
   }
   return out;
 }

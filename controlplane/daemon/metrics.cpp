@@ -26,7 +26,9 @@ void Metrics::count(const Event& event) {
 void Metrics::count(const Refusal& refusal) {
   const std::string reason(refusal.error.reason().name);
   refusals_.Add({{"where", refusal.where}, {"reason", reason}}).Increment();
-  ++refusal_counts_[{refusal.where, reason}];
+  Refused& refused = refused_[{refusal.where, reason}];
+  refused.sentence = refusal.error.reason().sentence;
+  ++refused.count;
 }
 
 std::string Metrics::text() const {

@@ -34,17 +34,19 @@ class Metrics {
   void add(Gather gather) { gathers_.push_back(std::move(gather)); }
   /// Text exposition format 0.0.4.
   [[nodiscard]] std::string text() const;
-  /// "where reason" → count, for `cohort show refusals`.
-  [[nodiscard]] const std::map<std::pair<std::string, std::string>, std::uint64_t>& refusals()
-      const {
-    return refusal_counts_;
-  }
+  struct Refused {
+    std::string_view sentence;  ///< of the reason, which lives as long as the program
+    std::uint64_t count = 0;
+  };
+  /// By entry and reason, for `cohort show refusals`.
+  using Refusals = std::map<std::pair<std::string, std::string>, Refused>;
+  [[nodiscard]] const Refusals& refusals() const { return refused_; }
 
  private:
   prometheus::Registry registry_;
   prometheus::Family<prometheus::Counter>& events_;
   prometheus::Family<prometheus::Counter>& refusals_;
-  std::map<std::pair<std::string, std::string>, std::uint64_t> refusal_counts_;
+  Refusals refused_;
   std::vector<Gather> gathers_;
 };
 

@@ -246,7 +246,9 @@ std::optional<std::string> ask_passphrase(const std::string& file, const std::st
       (void)::tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
       fmt::print("\n");
     }
-    return got ? std::optional(line) : std::nullopt;
+    if (got) return line;
+    fmt::print(stderr, "\n% Nothing was entered.\n");
+    return std::nullopt;
   };
   auto first = read_once(prompt);
   if (!first || !confirm) return first;

@@ -18,6 +18,7 @@
 #include "controlplane/daemon/cohort/config_command.hpp"
 #include "controlplane/daemon/cohort/interactive.hpp"
 #include "controlplane/daemon/cohort/render.hpp"
+#include "controlplane/daemon/cohort/usage.hpp"
 #include "controlplane/daemon/version.hpp"
 
 namespace cohort::daemon {
@@ -187,6 +188,14 @@ std::optional<std::string> read_input(const std::string& path) {
   return std::nullopt;
 }
 
+/// The content of a file that was named at all; false after a word about why not.
+bool add_file(Json& arguments, const char* key, const std::string& path) {
+  if (path.empty()) return true;
+  const auto content = read_input(path);
+  if (content) arguments[key] = *content;
+  return content.has_value();
+}
+
 void add_pki_by_hand(Program& program, CLI::App* pki) {
   CLI::App* request = pki->add_subcommand("request", "Print a PKCS #10 request for any authority");
   std::string& trustpoint = word(program);
@@ -203,14 +212,9 @@ void add_pki_by_hand(Program& program, CLI::App* pki) {
   import->add_option("--certificate", own, "Ours, then any certificates above it");
   import->callback([&] {
     Json arguments{{"trustpoint", trustpoint}};
-  for (const auto& [key, path] : {std::pair{"ca", ca}, std::pair{"certificate", own}}) {
-    if (path.empty()) continue;
-    const auto content = read_input(path);
-    if (!content) {
-      program.status = 1;
-      return;
-    }
-    arguments[key] = *content;
+  if (!add_file(arguments, "ca", ca) || !add_file(arguments, "certificate", own)) {
+    program.status = 1;
+    return;
   }
   ask(program, "pki import", arguments, [](const Json& answer) {
     const std::string warning = text_of(answer, "warning");
@@ -554,6 +558,12 @@ int main(int argc, char** argv) {
   add_coop_commands(program, app);
   add_system_commands(program, app);
   add_config_commands(program, app);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    fmt::print(stderr, "{}\n", usage_error(app, error));
+    return 1;
+  }
   return program.status;
 }

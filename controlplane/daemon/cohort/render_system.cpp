@@ -39,12 +39,16 @@ std::string render_dataplane_counters(const Json& pairs) {
                      number_of(port, "packets_in"), number_of(port, "packets_out"),
                      number_of(port, "missed"), number_of(port, "errors"));
     }
+    const Json sentences = object_of(pair, "drop_sentences");
     for (const auto& [key, title] : {std::pair{"forwards", "Packets"}, {"drops", "Drops"}}) {
       fmt::format_to(out, "  {}\n", title);
       bool any = false;
       for (const auto& [name, value] : object_of(pair, key).items()) {
         if (!value.is_number_unsigned() || value.get<std::uint64_t>() == 0) continue;
         fmt::format_to(out, "    {:<28} {}\n", clean(name), value.get<std::uint64_t>());
+        const std::string why = text_of(sentences, name);
+        if (key == std::string_view("drops") && !why.empty())
+          fmt::format_to(out, "      {}\n", why);
         any = true;
       }
       if (!any) fmt::format_to(out, "    none\n");
@@ -84,6 +88,8 @@ std::string render_refusals(const Json& refusals) {
   for (const Json& refusal : refusals) {
     text += fmt::format("{:<24} {:<32} {}\n", text_of(refusal, "where"), text_of(refusal, "reason"),
                         number_of(refusal, "count"));
+    const std::string sentence = text_of(refusal, "sentence");
+    if (!sentence.empty()) text += "  " + sentence + "\n";
   }
   return text;
 }

@@ -2,10 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include "controlplane/daemon/cohort/usage.hpp"
+
 namespace cohort::daemon {
 namespace {
 
-// S23: the member of the seed's guide, out of the answer that its state would give.
+// The seed lab's member, out of the answer that its state would give.
 TEST(Render, GroupOfAMember) {
   const Json group = Json::parse(R"json([{
     "name": "GETVPN", "identity": "484", "type": "GDOI (ISAKMP)", "crypto_path": "ipv4",
@@ -125,7 +127,7 @@ GROUP TIME:
       << text;
 }
 
-// S7: the fields of the seed's certificate.
+// Every field of a certificate of the seed lab.
 TEST(Render, CertificateVerbose) {
   const Json certificates = Json::parse(R"([{
     "kind": "certificate", "status": "Available", "version": 3, "serial": "05",
@@ -182,7 +184,7 @@ TEST(Render, CertificateVerbose) {
             "  Key storage device: /var/lib/cohort/ks1/keys\n");
 }
 
-// S2: what the guide's authority is configured with, and what has become of it.
+// What the seed lab's authority is configured with, and what has become of it.
 TEST(Render, CertificateServer) {
   const Json server = Json::parse(R"({
     "name": "ca-server", "issuer": "CN=Root-CA.example.org,OU=LAB", "listen": "10.191.61.120:80",
@@ -305,17 +307,60 @@ TEST(Render, AccessLists) {
 
 TEST(Render, CountersShowWhatIsNotZero) {
   const Json pairs = Json::parse(R"([{"port_pair": "wan", "ports": [],
-    "forwards": {"encrypted": 3, "punted": 0}, "drops": {"replayed": 0},
+    "forwards": {"encrypted": 3, "punted": 0}, "drops": {"bad_icv": 7, "no_buffer": 0},
+    "drop_sentences": {"bad_icv": "authentication failed"},
     "sas": [{"spi": 256, "packets_out": 3, "bytes_out": 252}], "unknown_spi": 0}])");
   EXPECT_EQ(render_dataplane_counters(pairs),
             "Port pair wan\n"
             "  Packets\n"
             "    encrypted                    3\n"
             "  Drops\n"
-            "    none\n"
+            "    bad_icv                      7\n"
+            "      authentication failed\n"
             "  SA 0x00000100(256)\n"
             "    encrypted 3 packets (252 bytes), decrypted 0 (0 bytes)\n"
             "    replayed 0, not authentic 0, used up 0 of 1000\n");
+}
+
+TEST(Render, RefusalsSayWhatTheyMean) {
+  const Json refusals = Json::parse(R"([{"where": "isakmp", "reason": "bad_hash", "count": 2,
+                                         "sentence": "the HASH payload does not fit"}])");
+  EXPECT_EQ(render_refusals(refusals),
+            "Entry                    Reason                           Count\n"
+            "isakmp                   bad_hash                         2\n"
+            "  the HASH payload does not fit\n");
+  EXPECT_EQ(render_refusals(Json::array()), "Nothing was refused.\n");
+}
+
+TEST(Usage, NamesTheWordThatIsWrong) {
+  const auto said = [](std::vector<std::string> words) {
+    CLI::App app{"", "cohort"};
+    app.require_subcommand(1);
+    app.fallthrough();
+    CLI::App* ks = app.add_subcommand("ks")->require_subcommand(1);
+    std::string group;
+    ks->add_subcommand("rekey")->add_option("GROUP", group)->required();
+    std::reverse(words.begin(), words.end());  // as CLI11 takes them
+    try {
+      app.parse(words);
+    } catch (const CLI::ParseError& error) {
+      return usage_error(app, error);
+    }
+    return std::string("taken");
+  };
+  EXPECT_EQ(said({"ks", "rekey", "GETVPN"}), "taken");
+  EXPECT_EQ(said({"frob"}),
+            "cohort: there is no command or argument \"frob\" here; `cohort "
+            "--help` lists what there is");
+  EXPECT_EQ(said({"ks", "frob"}),
+            "cohort: there is no command or argument \"frob\" here; `cohort "
+            "ks --help` lists what there is");
+  EXPECT_EQ(said({"ks", "rekey", "G", "--now"}),
+            "cohort: there is no option \"--now\" here; "
+            "`cohort ks rekey --help` lists what there is");
+  EXPECT_EQ(said({"ks", "rekey"}), "cohort: GROUP is required; see `cohort ks rekey --help`");
+  EXPECT_EQ(said({}), "cohort: A subcommand is required; see `cohort --help`");
+  EXPECT_EQ(said({"a\x1b[2J"}).find('\x1b'), std::string::npos);
 }
 
 // Whatever stands in an answer's place, rendering neither throws nor sends control characters.
