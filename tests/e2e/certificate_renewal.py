@@ -1,10 +1,10 @@
-"""Certificates that live for twenty seconds renew themselves at 70 % of it (S4), at the key server
+"""Certificates that live for twenty seconds renew themselves at 70 % of it, at the key server
 and at the members, with traffic flowing: no packet is lost, no session ends, nobody registers
 again; and what is registered for later is proven by the new certificates."""
 
 import time
 
-from lab import configs, scenario, traffic
+from lab import scenario, traffic
 from lab.namespaces import wait_for
 from lab.seed_lab import SeedLab
 from lab.topology import SITE2

@@ -1,4 +1,4 @@
-"""The policies of the key servers differ (S11): both say in what, entry by entry, and the one that
+"""The policies of the key servers differ: both say in what, entry by entry, and the one that
 is not as the primary is does not become primary, whatever its priority, until it is put right."""
 
 import copy

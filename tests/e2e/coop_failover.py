@@ -1,6 +1,6 @@
 """kill -9 of the primary key server with traffic flowing: the other takes over with the same keys
 and rekeys, a member goes on to the next server of its list, and the one that died comes back as a
-secondary (S10, S15, S18, S19, S21, S22, S24)."""
+secondary."""
 
 from lab import configs, scenario
 from lab.coop_lab import CoopLab, Watch

@@ -1,5 +1,5 @@
-"""Before the first registration a member passes the control protocols only; fail-open is a choice
-(S26). Enrolment through a closed member shows that the control protocols do pass."""
+"""Before the first registration a member passes the control protocols only; fail-open is a choice.
+Enrolment through a closed member shows that the control protocols do pass."""
 
 from lab import capture, scenario
 from lab.seed_lab import SeedLab, only_esp

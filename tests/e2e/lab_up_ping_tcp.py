@@ -1,5 +1,4 @@
-"""Everybody enrols, both members register, and the sites talk through ESP alone (S1, S3-S6, S8,
-S11-S13, S16, S17, S19, S23)."""
+"""Everybody enrols, both members register, and the sites talk through ESP alone."""
 
 from lab import capture, scenario, topology
 from lab.seed_lab import SeedLab, only_esp

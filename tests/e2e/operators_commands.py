@@ -1,4 +1,4 @@
-"""What an operator types (S1, S5, S6, S10, S25): enrolment with questions, a wrong challenge
+"""What an operator types: enrolment with questions, a wrong challenge
 password, a request that waits through a crash of both sides, is rejected, forgotten and granted;
 key pairs out and in; debugging while it runs; the authority's backup; a reload that is refused."""
 

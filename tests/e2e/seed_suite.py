@@ -1,4 +1,4 @@
-"""The suite of the guide that the lab follows: AES-128-CBC with HMAC-SHA1-96 (S13)."""
+"""The suite of the guide that the lab follows: AES-128-CBC with HMAC-SHA1-96."""
 
 from lab import scenario
 from lab.seed_lab import SeedLab

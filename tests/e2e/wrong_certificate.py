@@ -1,4 +1,4 @@
-"""Who must not join does not, and the reason is said (S5, S8): a certificate of the wrong unit, a
+"""Who must not join does not, and the reason is said: a certificate of the wrong unit, a
 certificate of another authority, an authority whose fingerprint is not what the operator was told.
 """
 

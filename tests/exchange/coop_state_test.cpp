@@ -13,7 +13,7 @@ coop::ItemKey member(int number) {
   return {Kind::member, to_bytes(as_bytes("member " + std::to_string(number)))};
 }
 
-// ---- replication ----------------------------------------------------------------------------
+// ---- replication --------------------------------------------------------------------------------
 
 class CoopState : public CoopGroup {
  protected:
@@ -115,7 +115,7 @@ TEST_F(CoopState, DamagedStateIsRefusedWithAWayOut) {
   EXPECT_EQ(members(1), 200u);
 }
 
-// ---- derived keys, partition and merge --------------------------------------------------------
+// ---- derived keys, partition and merge ----------------------------------------------------------
 
 TEST_F(CoopState, BothSidesOfAPartitionComeToTheSameKeysForTenLifetimes) {
   make(2);
@@ -274,7 +274,7 @@ TEST_F(CoopState, AnOldDiskImageDoesNoHarmWhileAPeerLives) {
   EXPECT_GE(servers[1]->group()->sender_ids()[0].first, reserved);
 }
 
-// ---- what the operator sees (S21, S22) ----------------------------------------------------------
+// ---- what the operator sees ---------------------------------------------------------------------
 
 TEST_F(CoopState, StatusComesFromLiveState) {
   make(2);

@@ -8,7 +8,7 @@ namespace {
 using coop::Role;
 namespace events = coop::events;
 
-// ---- roles (S15) --------------------------------------------------------------------------------
+// ---- roles --------------------------------------------------------------------------------------
 
 TEST_F(CoopGroup, TheHighestPriorityBecomesPrimary) {
   make(3);
@@ -16,7 +16,7 @@ TEST_F(CoopGroup, TheHighestPriorityBecomesPrimary) {
   ASSERT_TRUE(settle(0));
   EXPECT_EQ(servers[1]->role(), Role::secondary);
   EXPECT_EQ(servers[0]->host.count(events::ks_trans_to_pri), 1u);
-  // Both say who it is (S24).
+  // Both say who it is.
   EXPECT_EQ(servers[1]->host.count(events::ks_trans_to_pri), 1u);
 }
 

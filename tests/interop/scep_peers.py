@@ -99,7 +99,7 @@ def our_ca(url, fingerprint):
 
 
 def micromdm_client():
-    """S6: scepclient enrols with our CA, with the right challenge and not with a wrong one."""
+    """scepclient enrols with our CA, with the right challenge and not with a wrong one."""
     need('scepclient')
     with our_server('--allow-weak', '--challenge', 'sesame') as (url, fingerprint):
         words = ('scepclient', '-server-url', url, '-private-key', 'k.pem', '-certificate', 'c.pem',
@@ -125,7 +125,7 @@ def micromdm_client_refused_when_strict():
 
 
 def micromdm_server():
-    """S9: our client enrols with scepserver and renews; single DES answers, no GetCRL."""
+    """Our client enrols with scepserver and renews; single DES answers, no GetCRL."""
     need('scepserver')
     assert run('scepserver', 'ca', '-init').returncode == 0
     with socket.create_server(('127.0.0.1', 0)) as probe:

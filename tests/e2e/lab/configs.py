@@ -94,7 +94,7 @@ def key_server(node, fingerprint, transform="aes-256-gcm", acl=tuple(ACCESS_LIST
 
 
 def redundancy(name, timers):
-    """The other key servers of a group, for the key server of that name (S15, S18)."""
+    """The other key servers of a group, for the key server of that name."""
     return {"local_priority": PRIORITIES[name],
             "peers": [address_of(other) for other in KEY_SERVERS if other != name],
             "authorization": [{"organizational_unit": "GETVPN_KS"}], **timers}

@@ -55,7 +55,7 @@ class CoopLab(SeedLab):
         self.await_enrolled(self.ks2)
 
     def share_signing_key(self):
-        """Export at ks1, import at ks2 (S10), by the operator's command. Returns what travelled."""
+        """Export at ks1, import at ks2, by the operator's command. Returns what travelled."""
         folder = self.lab.folder
         secret, pem = folder / "passphrase", folder / f"{configs.SIGNING_KEY}.pem"
         secret.write_text(PASSPHRASE + "\n", encoding="ascii")

@@ -9,7 +9,7 @@
 #include "coop/reasons.hpp"
 #include "coop/sealed_state.hpp"
 
-// Two daemons in one process that serve a group together (S10, S15, S18, S21, S22).
+// Two daemons in one process that serve a group together.
 namespace cohort::daemon {
 namespace {
 
@@ -97,7 +97,7 @@ class CoOperation : public testing::Test {
     const auto shown = ask(i, "show crypto gkm ks coop");
     return shown && !shown->empty() ? shown->at(0) : Json::object();
   }
-  /// S10: KS1's signing key, encrypted, is taken to KS2.
+  /// KS1's signing key, encrypted, is taken to KS2.
   void take_key_over() {
     const auto exported =
         ask(0, "crypto key export", {{"label", "getKey"}, {"passphrase", "cisco12345"}});
@@ -234,7 +234,7 @@ TEST_F(CoOperation, StateIsNotOpenedWithoutItsKeyNorWithOneThatOthersRead) {
   EXPECT_TRUE(start(1));
 }
 
-// S11: the entry that differs is named on both sides.
+// The entry that differs is named on both sides.
 TEST_F(CoOperation, ADifferenceIsNamedToTheEntry) {
   write(1, "permit ip 10.0.0.0/8 10.0.0.0/8");
   ASSERT_TRUE(start(0));

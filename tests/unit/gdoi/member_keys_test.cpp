@@ -189,7 +189,7 @@ TEST_F(MemberKeysTest, a_policy_to_receive_only_is_usable) {
   EXPECT_FALSE(keys.usable(start + 300s));
 }
 
-// S26: what was encrypted is dropped in any case once the keys have ended; the rest is a choice.
+// What was encrypted is dropped in any case once the keys have ended; the rest is a choice.
 TEST_F(MemberKeysTest, fail_close_revert_closes_again_when_the_keys_have_ended) {
   for (const bool revert : {false, true}) {
     options.fail_close_revert = revert;

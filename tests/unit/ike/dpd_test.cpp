@@ -18,7 +18,7 @@ Dpd periodic() {
   return Dpd(start, options, 100);
 }
 
-// S14: `keepalive 15 periodic`.
+// `keepalive 15 periodic`.
 TEST(Dpd, AsksAfterSilenceAndGivesUp) {
   Dpd dpd = periodic();
   EXPECT_EQ(dpd.on_timer(start + 14s), Dpd::Action::none);

@@ -30,7 +30,7 @@ bool same(const Phase1Policy& a, const Phase1Policy& b) {
          a.lifetime == b.lifetime;
 }
 
-// S12: every cipher, hash, group and authentication method of the policies.
+// Every cipher, hash, group and authentication method of the policies.
 TEST(Proposal, every_policy_round_trips) {
   for (const Phase1Policy& policy : every_policy()) {
     const Bytes body = offer_body(doi_gdoi, situation_gdoi, std::vector{policy});

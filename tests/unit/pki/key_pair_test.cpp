@@ -13,7 +13,7 @@ KeyPairOptions options(const std::string& label, unsigned bits, bool exportable 
   return {label, crypto::KeyType::rsa, bits, exportable};
 }
 
-// S3: sizes in steps of one bit.
+// Sizes in steps of one bit.
 TEST(KeyPairs, MakesRsaOf2049Bits) {
   MemoryStore store;
   KeyPairs keys(store);
@@ -33,7 +33,7 @@ TEST(KeyPairs, RefusesSizesLabelsAndDoubles) {
   EXPECT_REFUSED(keys.generate(options("a", 2048)), key_pair_exists);
 }
 
-// S10, S12: the guide's rekey key has 1024 bits.
+// The guide's rekey key has 1024 bits.
 TEST(KeyPairs, TakesShortRsaOnlyWithAllowWeak) {
   MemoryStore store;
   KeyPairs weak(store, {}, true);
@@ -69,7 +69,7 @@ TEST(KeyPairs, LabelsDifferByCase) {
   EXPECT_REFUSED(keys.remove("getKey"), key_pair_missing);
 }
 
-// S10: export and import, both forms; a non-exportable key refuses.
+// Export and import, both forms; a non-exportable key refuses.
 TEST(KeyPairs, ExportsAndImportsEncryptedPem) {
   MemoryStore store;
   KeyPairs keys(store);

@@ -49,7 +49,7 @@ class TrustTest : public ::testing::Test {
                false};
 };
 
-// S9: chains with intermediates, sent by the peer or known to us.
+// Chains with intermediates, sent by the peer or known to us.
 TEST_F(TrustTest, FollowsIntermediates) {
   EXPECT_TRUE(verify(leaf()));
   const std::vector<Bytes> alone{leaf().der()};
@@ -63,7 +63,7 @@ TEST_F(TrustTest, AnIntermediateMayBeTheAnchor) {
   EXPECT_TRUE(trust_.verify(std::vector<Bytes>{leaf().der()}, epoch));
 }
 
-// S8: each wrong certificate is refused with its own reason.
+// Each wrong certificate is refused with its own reason.
 TEST_F(TrustTest, NamesWhatIsWrong) {
   EXPECT_REFUSED(verify(leaf({}, at(-10), at(-1))), certificate_expired);
   EXPECT_REFUSED(verify(leaf({}, at(1), at(10))), certificate_not_yet_valid);
@@ -125,7 +125,7 @@ TEST_F(TrustTest, HostileChainsAreBounded) {
   EXPECT_REFUSED(trust_.verify(std::vector<Bytes>{Bytes{}}, epoch), bad_certificate);
 }
 
-// S4: revocation_check none, crl, crl-then-none.
+// revocation_check none, crl, crl-then-none.
 TEST_F(TrustTest, RevocationByMode) {
   const auto good = leaf();
   const auto bad = leaf();
@@ -177,7 +177,7 @@ TEST(KeyringTest, TheLongestPrefixHoldsThePreSharedKey) {
   EXPECT_REFUSED(machine.keyring.verify("nowhere", std::vector<Bytes>{}), unknown_trustpoint);
 }
 
-// S9: certificates by any CA, imported without SCEP.
+// Certificates by any CA, imported without SCEP.
 TEST_F(TrustTest, ATrustpointTakesImportedCertificatesAndKeepsThem) {
   ManualClock clock;
   Machine machine(clock, 3);
