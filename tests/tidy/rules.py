@@ -1,5 +1,6 @@
 """The rules. Each takes a Tree and yields Findings that say what to do; RULES lists them."""
 
+import collections
 import re
 
 from functions import functions
@@ -225,6 +226,37 @@ def dead_files(tree):
             yield Finding(file.path, 1, "nothing includes this header: use it or delete it")
 
 
+_SEVERITIES = ["emergency", "alert", "critical", "error", "warning"]
+_EVENT = re.compile(r'EventKind (\w+)\{\s*"(\w+)",\s*Severity::(\w+),\s*"(\w+)"')
+_REASON = re.compile(r'\bReason \w+\{\s*"(\w+)"')
+
+
+def log_lines(tree):
+    """An operator finds each warning, and worse, that is ever reported, by its name in the page."""
+    page = tree.by_path.get("docs/operations.md")
+    used = collections.Counter(word for file in tree.cpp() if not _in(file.path, "tests")
+                               for word in re.findall(r"\w+", file.code))
+    for file in tree.cpp():
+        for match in _EVENT.finditer(file.text):
+            variable, facility, severity, mnemonic = match.groups()
+            if severity not in _SEVERITIES or used[variable] < 2 or _in(file.path, "tests"):
+                continue
+            line = f"{facility}-{_SEVERITIES.index(severity)}-{mnemonic}"
+            if page is None or not re.search(rf"{line}\b", page.text):
+                yield file.finding(match.start(), f"{line}: docs/operations.md does not say what "
+                                   "it means and what to do")
+
+
+def reason_names(tree):
+    first = {}
+    for file in tree.cpp():
+        for match in _REASON.finditer(file.text):
+            name = match.group(1)
+            if not _in(file.path, "tests") and first.setdefault(name, file.path) != file.path:
+                yield file.finding(match.start(), f"{name}: {first[name]} has a reason of this "
+                                   "name; counters would mix them up")
+
+
 def white_space(tree):
     for file in tree.files:
         if file.path == "LICENSE" or file.path.endswith(".txt") or "/data/" in file.path:
@@ -238,4 +270,4 @@ def white_space(tree):
 
 RULES = [include_directions, include_paths, dataplane_headers, banned_calls, line_length,
          function_length, file_length, folder_readmes, open_ends, machine_paths, headers,
-         file_names, dead_files, white_space]
+         file_names, dead_files, log_lines, reason_names, white_space]

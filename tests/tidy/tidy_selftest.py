@@ -17,6 +17,9 @@ INIT_LIST = ("struct A {\n  A(int x) : a_{x}, b_{2} {\n" + LONG_BODY.replace("to
              + "  }\n  int a_ = 0;\n  int b_ = 0;\n};\n")
 TABLE = "const int table[] = {\n" + "  f(1),\n" * 80 + "};\nint g() { return 1; }\n"
 
+EVENT = 'constexpr EventKind crl_failed{\n  "PKI", Severity::warning,\n "CRL_FAIL", "text"};\n'
+REASON = 'constexpr Reason bad_url{"bad_url", "text"};\n'
+
 # (rule, {path: text}, [(path, line, part of the message)])
 CASES = [
     ("include_directions", {"gdoi/a.cpp": '#include "config/b.hpp"\n'},
@@ -87,6 +90,16 @@ CASES = [
     ("dead_files", {"pki/b.hpp": "#pragma once\n"}, [("pki/b.hpp", 1, "nothing includes")]),
     ("dead_files", {"pki/a.cpp": '#include "pki/b.hpp"\n', "pki/b.hpp": "#pragma once\n",
                     "pki/meson.build": "x = ['a.cpp']\n"}, []),
+    ("log_lines", {"pki/events.hpp": EVENT, "pki/a.cpp": "&crl_failed;\n",
+                   "docs/operations.md": "| `PKI-4-CRL` |\n"},
+     [("pki/events.hpp", 1, "PKI-4-CRL_FAIL: docs/operations.md does not say")]),
+    ("log_lines", {"pki/events.hpp": EVENT, "pki/a.cpp": "&crl_failed;\n",
+                   "docs/operations.md": "| `PKI-4-CRL_FAIL` |\n"}, []),
+    ("log_lines", {"pki/events.hpp": EVENT.replace("warning", "notice"),
+                   "pki/a.cpp": "&crl_failed;\n"}, []),
+    ("reason_names", {"gdoi/a.cpp": REASON, "pki/a.cpp": REASON},
+     [("pki/a.cpp", 1, "gdoi/a.cpp has a reason of this name")]),
+    ("reason_names", {"gdoi/a.cpp": REASON, "tests/a.cpp": REASON}, []),
     ("white_space", {"pki/a.cpp": "int a; \n\tint b;\nint c;"},
      [("pki/a.cpp", 1, "trailing"), ("pki/a.cpp", 2, "tab"), ("pki/a.cpp", 3, "no newline")]),
 ]
