@@ -15,7 +15,7 @@ inline constexpr Reason port_queues_short{
     "a port has fewer queues than the pair has workers; configure fewer workers"};
 inline constexpr Reason no_packet_memory{"no_packet_memory",
                                          "there is not enough memory for packet buffers; raise "
-                                         "memory_mb or lower mbufs_per_pair"};
+                                         "memory_mb or lower packet_buffers"};
 inline constexpr Reason no_such_pair{"no_such_pair", "there is no port pair of this name"};
 inline constexpr Reason bad_port_pair{
     "bad_port_pair", "a port pair's options contradict each other or are out of range"};

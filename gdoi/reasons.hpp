@@ -67,7 +67,7 @@ inline constexpr Reason pull_timeout{"gdoi_pull_timeout",
 inline constexpr Reason unsupported_policy{
     "gdoi_unsupported_policy", "the key server's policy uses something that we do not support"};
 inline constexpr Reason unacceptable_suite{"gdoi_unacceptable_suite",
-                                           "the key server offers a suite outside accepted_suites"};
+                                           "the key server's suite is not in accepted_transforms"};
 inline constexpr Reason weak_rekey_policy{
     "gdoi_weak_rekey_policy",
     "the Rekey SA uses 3DES, MD5, SHA-1 or RSA of less than 2048 bits, which needs allow_weak"};
@@ -95,8 +95,8 @@ inline constexpr Reason duplicate_ack{"gdoi_duplicate_ack",
                                       "the same acknowledgement was received before"};
 inline constexpr Reason ack_from_stranger{"gdoi_ack_from_stranger",
                                           "an acknowledgement comes from an address of no member"};
-inline constexpr Reason update_too_large{
-    "gdoi_update_too_large", "one SA does not fit into push_size_max; allow larger datagrams"};
+inline constexpr Reason update_too_large{"gdoi_update_too_large",
+                                         "one SA does not fit into message_size_max; raise it"};
 
 inline constexpr Reason sender_ids_limited{
     "gdoi_sender_ids_limited",
@@ -105,8 +105,11 @@ inline constexpr Reason sender_ids_limited{
 // Configuration and stored state of a key server.
 inline constexpr Reason bad_group_policy{"gdoi_bad_group_policy",
                                          "the group's policy contradicts itself or GDOI"};
-inline constexpr Reason no_such_group{"gdoi_no_such_group", "there is no group of that name"};
-inline constexpr Reason no_such_member{"gdoi_no_such_member", "the group has no such member"};
+inline constexpr Reason no_such_group{"gdoi_no_such_group",
+                                      "there is no group of that name; the configuration has them"};
+inline constexpr Reason no_such_member{
+    "gdoi_no_such_member",
+    "the group has no such member; `cohort show crypto gkm ks members` lists them"};
 inline constexpr Reason corrupt_state{
     "gdoi_corrupt_state",
     "the group's stored state is damaged or of another version; restore it, or remove it to start "
