@@ -43,8 +43,6 @@ inline constexpr std::array<std::string_view, 10> forward_names{
 struct alignas(64) WorkerCounters {
   std::array<std::uint64_t, drop_reason_count> drops{};
   std::array<std::uint64_t, forward_names.size()> forwards{};
-  std::uint64_t polls = 0;
-  std::uint64_t busy_polls = 0;
   std::uint64_t last_unknown_spi = 0;
 
   void drop(DropReason reason, std::uint64_t n = 1) {

@@ -76,7 +76,6 @@ class SaState {
   /// Time-based: around this tick.
   [[nodiscard]] TimeWindow window_at(std::uint32_t tick) const { return {tick, time_window_ms_}; }
   [[nodiscard]] SaWorker& worker(unsigned index) { return workers_[index]; }
-  [[nodiscard]] unsigned worker_count() const { return static_cast<unsigned>(workers_.size()); }
 
   /// Octets that encryption adds before the inner packet, without the outer IP header.
   [[nodiscard]] std::uint32_t esp_header() const { return 8u + code_.iv; }

@@ -116,8 +116,6 @@ unsigned Worker::poll() {
     if (++rounds_ % rounds_per_tidy == 0) [[unlikely]]
       pipeline_->tidy();
   }
-  bump(counters_.polls);
-  if (packets > 0) bump(counters_.busy_polls);
   rte_rcu_qsbr_quiescent(setup_.readers, setup_.reader);
   return packets;
 }

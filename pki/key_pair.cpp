@@ -132,12 +132,6 @@ Result<std::optional<KeyPair>> KeyPairs::find(std::string_view label) const {
   return KeyPair{std::string(label), exportable, std::move(*key)};
 }
 
-Result<KeyPair> KeyPairs::find_or_generate(const KeyPairOptions& options) {
-  COHORT_TRY(auto present, find(options.label));
-  if (present) return std::move(*present);
-  return generate(options);
-}
-
 Status KeyPairs::remove(std::string_view label) {
   COHORT_TRY(const auto present, store_.get(blob_of(label)));
   if (!present) return fail(key_pair_missing, std::string(label));

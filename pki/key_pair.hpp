@@ -45,8 +45,6 @@ class KeyPairs {
   [[nodiscard]] Result<KeyPair> add(const KeyPairOptions& options, crypto::PrivateKey key);
   /// Empty when there is none.
   [[nodiscard]] Result<std::optional<KeyPair>> find(std::string_view label) const;
-  /// The one there is, or a new one by `options`.
-  [[nodiscard]] Result<KeyPair> find_or_generate(const KeyPairOptions& options);
   [[nodiscard]] Status remove(std::string_view label);
   /// Labels, sorted.
   [[nodiscard]] Result<std::vector<std::string>> labels() const;

@@ -21,6 +21,7 @@
 #include "controlplane/base/secret.hpp"
 #include "controlplane/base/time.hpp"
 #include "controlplane/crypto/hash.hpp"
+#include "controlplane/crypto/owned.hpp"
 #include "pki/certificate.hpp"
 #include "pki/reasons.hpp"
 
@@ -28,13 +29,7 @@
 /// by sources of pki/ alone.
 namespace cohort::pki::ossl {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
+using crypto::Deleter;
 
 inline void free_bytes(std::uint8_t* data) {
   OPENSSL_free(data);

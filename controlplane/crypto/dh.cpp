@@ -9,19 +9,13 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
+#include "controlplane/crypto/owned.hpp"
 #include "controlplane/crypto/reasons.hpp"
 
 namespace cohort::crypto {
 
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Bn = std::unique_ptr<BIGNUM, Deleter<BN_clear_free>>;
 using BnContext = std::unique_ptr<BN_CTX, Deleter<BN_CTX_free>>;
 using Pkey = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;

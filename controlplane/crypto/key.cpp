@@ -12,6 +12,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "controlplane/crypto/owned.hpp"
 #include "controlplane/crypto/reasons.hpp"
 
 namespace cohort::crypto {
@@ -100,13 +101,6 @@ Result<Bytes> to_der(ByteView concatenated, std::size_t size) {
   return out;
 }
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Bn = std::unique_ptr<BIGNUM, Deleter<BN_clear_free>>;
 
 /// Called by OpenSSL now and then while it looks for primes; 0 makes it give up.
