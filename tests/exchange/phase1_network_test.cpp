@@ -20,17 +20,6 @@ using std::chrono::seconds;
 class Network : public TwoPeers {
  protected:
   void SetUp() override { make(options_with({fast_policy(AuthMethod::pre_shared_key)})); }
-  /// How many datagrams have the same octets as an earlier one.
-  [[nodiscard]] std::size_t repeated() const {
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < net.sent.size(); ++i)
-      for (std::size_t j = 0; j < i; ++j)
-        if (net.sent[i].payload == net.sent[j].payload) {
-          ++count;
-          break;
-        }
-    return count;
-  }
 };
 
 class EachMessageLost : public Network, public testing::WithParamInterface<std::size_t> {};

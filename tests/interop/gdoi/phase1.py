@@ -11,7 +11,7 @@ import struct
 import time
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 import wire
@@ -376,17 +376,3 @@ def respond(line, identity, address, choose, *, seconds=20, doi=wire.GDOI, situa
                                         reserved=reserved))
     exchange.keys.last_block = exchange.sealed.iv
     return exchange
-
-
-def load_key(path):
-    with open(path, 'rb') as file:
-        return serialization.load_pem_private_key(file.read(), None)
-
-
-def load_chain(*paths):
-    chain = []
-    for path in paths:
-        with open(path, 'rb') as file:
-            chain.append(x509.load_pem_x509_certificate(file.read()).public_bytes(
-                serialization.Encoding.DER))
-    return chain

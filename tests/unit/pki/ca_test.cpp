@@ -30,6 +30,15 @@ class Folder {
   std::filesystem::path path_;
 };
 
+/// Of an authority with a database in `folder` and an archive in its store.
+CaOptions archived_options(const Folder& folder, const char* database) {
+  CaOptions out = ca_options();
+  out.database = folder.file(database);
+  out.archive = "ca/archive.p12";
+  out.archive_password = Secret::of_text("archive password");
+  return out;
+}
+
 class Authority : public ::testing::Test {
  protected:
   /// ECDSA would be quicker, but RSA is what most CAs are.
@@ -376,13 +385,7 @@ TEST_F(Authority, WhatWasAnsweredSurvivesACrash) {
 
 TEST_F(Authority, ADamagedDatabaseIsNamedAndTheArchiveRestoresTheCa) {
   const Folder folder;
-  const auto options = [&](const char* name) {
-    auto out = ca_options();
-    out.database = folder.file(name);
-    out.archive = "ca/archive.p12";
-    out.archive_password = Secret::of_text("archive password");
-    return out;
-  };
+  const auto options = [&](const char* name) { return archived_options(folder, name); };
   open(options("ca.db"));
   const auto ca = ca_->certificate();
   const auto certificate = *must(submit(applicant("CN=gm1"))).certificate;
@@ -412,13 +415,7 @@ TEST_F(Authority, ADamagedDatabaseIsNamedAndTheArchiveRestoresTheCa) {
 // What was revoked stays so through a restore, and is in the lists that the new database makes.
 TEST_F(Authority, RevocationsAreInTheArchive) {
   const Folder folder;
-  const auto options = [&](const char* name) {
-    auto out = ca_options();
-    out.database = folder.file(name);
-    out.archive = "ca/archive.p12";
-    out.archive_password = Secret::of_text("archive password");
-    return out;
-  };
+  const auto options = [&](const char* name) { return archived_options(folder, name); };
   open(options("ca.db"));
   const auto good = *must(submit(applicant("CN=gm1"), "t1")).certificate;
   const auto stolen = *must(submit(applicant("CN=gm2"), "t2")).certificate;

@@ -20,6 +20,12 @@ class Enrolment : public ::testing::Test {
   [[nodiscard]] std::string ca_fingerprint() const {
     return ca_->certificate().fingerprint(crypto::Hash::sha256);
   }
+  /// Of a client that takes the authority by its fingerprint and asks nobody.
+  [[nodiscard]] TrustpointOptions pinned_options() const {
+    TrustpointOptions options = trustpoint_options();
+    options.fingerprint_sha256 = ca_fingerprint();
+    return options;
+  }
   void open_client(TrustpointOptions options) {
     client_.reset();
     if (options.key.type == crypto::KeyType::rsa)
@@ -84,13 +90,12 @@ TEST(EnrolTable, HasOneRowForAStateAndEventAndReachesEveryState) {
   EXPECT_EQ(reached.size(), 12u);
 }
 
-// S5, S6: unattended authentication by a pinned fingerprint, then enrolment.
+// Unattended authentication by a pinned fingerprint, then enrolment.
 TEST_F(Enrolment, EnrolsWithPinnedFingerprintAndChallenge) {
   auto ca = ca_options();
   ca.challenge_passwords.push_back(Secret::of_text("let me in please"));
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.challenge_password = Secret::of_text("let me in please");
   options.serial_number = "9KSX4711";
   options.ip_address = must(IpAddress::parse("10.191.61.116"));
@@ -122,8 +127,7 @@ TEST_F(Enrolment, WrongChallengeIsAFailureWithASentence) {
   auto ca = ca_options();
   ca.challenge_passwords.push_back(Secret::of_text("let me in please"));
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   open_client(std::move(options));
   ASSERT_TRUE(trustpoint_->use({Secret::of_text("let me in, please"), {}, {}}));
   client_->start(clock_.now());
@@ -144,8 +148,7 @@ TEST_F(Enrolment, WrongChallengeIsAFailureWithASentence) {
 
 TEST_F(Enrolment, AnOperatorAddsWhatTheConfigurationLeavesOpen) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.serial_number = "9KSX4711";
   open_client(std::move(options));
   EXPECT_FALSE(trustpoint_->open_questions().serial_number);
@@ -255,8 +258,7 @@ TEST_F(Enrolment, ARejectedRequestIsToldWithTheReason) {
   auto ca = ca_options();
   ca.grant = Grant::manual;
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   open_client(std::move(options));
   client_->start(clock_.now());
   run();
@@ -268,15 +270,14 @@ TEST_F(Enrolment, ARejectedRequestIsToldWithTheReason) {
   EXPECT_THAT(failure(), ::testing::HasSubstr("the operator rejected the request"));
 }
 
-// S4: renewal by itself at 70 % of the lifetime; the old identity serves until the new one is
+// Renewal by itself at 70 % of the lifetime; the old identity serves until the new one is
 // there.
 TEST_F(Enrolment, RenewsByItselfAndKeepsTheSubject) {
   auto ca = ca_options();
   ca.certificate_lifetime = Days(10);
   ca.grant = Grant::automatic;
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.auto_enroll_percent = 70;
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
@@ -305,8 +306,7 @@ TEST_F(Enrolment, ACertificateThatIsMostlyOverIsNotRenewedAtOnceAndAgain) {
   ca.ca_lifetime = Days(1);
   open_ca(std::move(ca));
   clock_.advance(std::chrono::seconds(86400 - 100));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.auto_enroll_percent = 70;
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
@@ -328,8 +328,7 @@ TEST_F(Enrolment, ShortLivesAreRenewedInTime) {
   auto ca = ca_options();
   ca.certificate_lifetime = std::chrono::seconds(100);
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.auto_enroll_percent = 70;
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
@@ -349,8 +348,7 @@ TEST_F(Enrolment, ShortLivesAreRenewedInTime) {
 
 TEST_F(Enrolment, RenewalWithANewKeyRemovesTheOldOne) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.regenerate_key = true;
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
@@ -371,8 +369,7 @@ TEST_F(Enrolment, RenewalWithANewKeyRemovesTheOldOne) {
 // RSA takes seconds: the client asks for a key pair and waits, and sends nothing meanwhile.
 TEST_F(Enrolment, KeyPairsAreMadeElsewhere) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.revocation_check = RevocationCheck::none;
   options.regenerate_key = true;
   open_client(std::move(options));
@@ -409,8 +406,7 @@ TEST_F(Enrolment, KeyPairsAreMadeElsewhere) {
 
 TEST_F(Enrolment, AFirstKeyPairIsMadeElsewhereToo) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
   must(machine_.keys.remove("pkikey"));
@@ -425,8 +421,7 @@ TEST_F(Enrolment, EcdsaKeysEnrolAndRenew) {
   auto ca = ca_options();
   ca.key_type = crypto::KeyType::ecdsa_p384;  // a registration authority with RSA is made beside it
   open_ca(std::move(ca));
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.key.type = crypto::KeyType::ecdsa_p256;
   options.challenge_password = Secret::of_text("opens the answer");
   open_client(std::move(options));
@@ -462,8 +457,7 @@ TEST_F(Enrolment, ARestartOfAnEnrolledClientAsksForNoCertificate) {
 
 TEST_F(Enrolment, SilenceIsRetriedWithBackOffAndLateAnswersAreIgnored) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   open_client(std::move(options));
   client_->start(clock_.now());
   auto lost = client_->take_request();
@@ -487,8 +481,7 @@ TEST_F(Enrolment, SilenceIsRetriedWithBackOffAndLateAnswersAreIgnored) {
 
 TEST_F(Enrolment, ALostAnswerGetsTheSameCertificate) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   options.revocation_check = RevocationCheck::none;
   open_client(std::move(options));
   client_->start(clock_.now());
@@ -518,8 +511,7 @@ TEST_F(Enrolment, AServerThatOnlyKnowsWeakAlgorithmsIsRefused) {
 
 TEST_F(Enrolment, AnAnswerToAnotherRequestIsRefusedByName) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   open_client(std::move(options));
   client_->start(clock_.now());
   HttpResponse old;
@@ -545,7 +537,7 @@ TEST_F(Enrolment, AnAnswerToAnotherRequestIsRefusedByName) {
   EXPECT_FALSE(trustpoint_->certificate());
 }
 
-// S9: another vendor's server: a root, a CA below it, two registration authorities (one to sign,
+// Another vendor's server: a root, a CA below it, two registration authorities (one to sign,
 // one to encrypt to), and a certificate that leads nowhere.
 TEST_F(Enrolment, AThirdPartyChainIsTakenApart) {
   const auto root_key = must(crypto::PrivateKey::generate_ec(crypto::KeyType::ecdsa_p384));
@@ -608,8 +600,7 @@ TEST_F(Enrolment, AThirdPartyChainIsTakenApart) {
 
 TEST_F(Enrolment, ARevokedPeerIsRefusedAfterTheNextList) {
   open_ca(ca_options());
-  auto options = trustpoint_options();
-  options.fingerprint_sha256 = ca_fingerprint();
+  auto options = pinned_options();
   open_client(std::move(options));
   client_->start(clock_.now());
   run();
