@@ -221,7 +221,6 @@ TEST(Render, CertificateServer) {
             "    Certificates: 4 issued, 1 revoked; requests: 2 pending, 3 rejected\n");
 }
 
-// S21, S22.
 TEST(Render, CoOperatingKeyServers) {
   const Json groups = Json::parse(R"json([{"name": "GETVPN", "group_handle": 1, "local_handle": 1,
     "local_address": "10.191.61.114", "local_priority": 100, "role": "Primary", "status": "Alive",
@@ -294,7 +293,6 @@ TEST(Render, CoOperatingKeyServers) {
 )text");
 }
 
-// S20.
 TEST(Render, AccessLists) {
   const Json lists = Json::parse(R"([{"name": "data_plane", "lines": [
     {"sequence": 10, "text": "permit ip 10.0.0.0 0.0.0.255 172.16.0.0 0.0.255.255"},
