@@ -9,6 +9,7 @@
 #include "controlplane/daemon/daemon.hpp"
 #include "controlplane/daemon/reasons.hpp"
 #include "controlplane/daemon/runtime.hpp"
+#include "controlplane/daemon/system.hpp"
 #include "controlplane/daemon/version.hpp"
 #include "dataplane/eal.hpp"
 #include "pki/ca.hpp"
@@ -54,6 +55,11 @@ int run(const std::string& path, const Restore& what) {
   // Keys must not end in a core file.
   const rlimit none{0, 0};
   (void)::setrlimit(RLIMIT_CORE, &none);
+  if (!cohort::daemon::keep_out_of_swap()) {
+    fmt::print(stderr,
+               "cohortd: warning: memory is not locked, so keys may reach swap; allow it "
+               "(LimitMEMLOCK=infinity, ulimit -l unlimited) or run without swap\n");
+  }
   if (!what.archive.empty()) {
     const auto restored = restore(std::move(*outcome.configuration), what);
     if (!restored) fmt::print(stderr, "cohortd: not restored: {}\n", restored.error().text());
@@ -76,7 +82,7 @@ int main(int argc, char** argv) {
   CLI::App app{"cohortd: certificate authority, key server and group member of group encryption",
                "cohortd"};
   std::string path;
-  app.add_option("FILE,--config", path, "The configuration file")->required();
+  app.add_option("FILE", path, "The configuration file")->required();
   Restore what;
   CLI::Option* archive = app.add_option("--restore-ca", what.archive,
                                         "Make the authority's database of this PKCS #12 backup");

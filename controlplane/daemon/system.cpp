@@ -5,6 +5,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <openssl/rand.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 
 namespace cohort::daemon {
@@ -27,6 +30,16 @@ void SystemRandom::fill(std::span<std::uint8_t> out) {
     if (RAND_priv_bytes(out.data(), static_cast<int>(count)) != 1) std::abort();
     out = out.subspan(count);
   }
+}
+
+bool keep_out_of_swap() {
+  rlimit limit{RLIM_INFINITY, RLIM_INFINITY};
+  if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) (void)::getrlimit(RLIMIT_MEMLOCK, &limit);
+  // Under a limit later allocations would fail, of a process whose memory is locked.
+  if (limit.rlim_cur == RLIM_INFINITY && ::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+    return true;
+  struct sysinfo machine {};
+  return ::sysinfo(&machine) == 0 && machine.totalswap == 0;
 }
 
 void drop_capabilities() {

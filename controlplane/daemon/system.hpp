@@ -19,6 +19,10 @@ class SystemRandom final : public Random {
   void fill(std::span<std::uint8_t> out) override;
 };
 
+/// Keeps what this process holds, keys among it, out of swap, by locking all memory that it uses,
+/// now or later. False where the system's limit does not let it and there is swap.
+[[nodiscard]] bool keep_out_of_swap();
+
 /// Gives up every capability of the calling thread; nothing to do for an ordinary user. What is
 /// open stays open.
 void drop_capabilities();
