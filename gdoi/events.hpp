@@ -87,9 +87,8 @@ inline constexpr EventKind policy_change{"GDOI", Severity::notice, "POLICY_CHANG
 // ---- group member -------------------------------------------------------------------------------
 inline constexpr EventKind gm_awaits_credentials{
     "GDOI", Severity::notice, "GM_AWAITS_CREDENTIALS",
-    "there is neither a certificate nor a pre-shared key yet that a phase 1 policy could use with "
-    "a "
-    "key server; registration begins as soon as there is"};
+    "there is neither a certificate nor a pre-shared key yet that a phase 1 policy could use "
+    "with a key server; registration begins as soon as there is"};
 inline constexpr EventKind gm_regster{"CRYPTO", Severity::notice, "GM_REGSTER",
                                       "start registration to a key server"};
 inline constexpr EventKind gm_regs_compl{"GDOI", Severity::notice, "GM_REGS_COMPL",

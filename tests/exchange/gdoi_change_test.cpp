@@ -14,6 +14,12 @@ class Change : public GdoiDialogue {
     for (const auto& entry : entries) out.push_back(entry.text());
     return out;
   }
+  void lose_rekeys() {
+    net.fate = [](const Datagram& datagram) {
+      const auto header = ike::Header::parse(datagram.payload);
+      return header && header->exchange == ExchangeType::groupkey_push ? Fate{0} : Fate{};
+    };
+  }
   /// Half a second, of the next registration.
   void hold_up_message_4() {
     net.fate = [pulls = 0](const Datagram& datagram) mutable {
@@ -69,10 +75,7 @@ TEST_F(Change, a_line_that_a_registration_does_not_have_is_received_on_to_its_en
   Server& server = add_server("10.9.0.2", policy);
   Member& member = add_member("10.9.0.1");
   ASSERT_TRUE(register_all());
-  net.fate = [](const Datagram& datagram) {
-    const auto header = ike::Header::parse(datagram.payload);
-    return header && header->exchange == ExchangeType::groupkey_push ? Fate{0} : Fate{};
-  };
+  lose_rekeys();
   auto changed = policy;
   changed.sas[0].acl = {permit("10.0.0.0/8", "172.16.0.0/16")};
   changed.sas[0].suite = dataplane::Suite::aes_256_cbc_sha256_128;
@@ -492,10 +495,7 @@ TEST_F(Change, a_member_that_gets_no_rekey_registers_again_in_time) {
   Server& server = add_server("10.9.0.2", policy);
   Member& member = add_member("10.9.0.1");
   ASSERT_TRUE(register_all());
-  net.fate = [](const Datagram& datagram) {
-    const auto header = ike::Header::parse(datagram.payload);
-    return header && header->exchange == ExchangeType::groupkey_push ? Fate{0} : Fate{};
-  };
+  lose_rekeys();
   for (int second = 0; second < 1500; second += 5) {
     net.run_for(5s);
     for (const std::uint32_t spi : sending(member)) ASSERT_NE(spi, 0u) << second << "\n" << log();
